@@ -1,0 +1,33 @@
+"""The Paddle network itself, in float32: slow, and the reference for everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class EagerBackend:
+    """Runs the `nn.Layer` of `models/` as training sees it, then clips and rounds half to even."""
+
+    name = "eager"
+
+    def __init__(self, weights, metadata, threads=None):
+        import paddle
+
+        from elsr_paddle.models import build_model, load_arrays
+
+        if threads is not None:
+            paddle.set_num_threads(threads)
+        self._paddle = paddle
+        self._model = build_model(metadata)
+        load_arrays(self._model, weights)
+        self._model.eval()
+        self.scale = metadata["config"]["scale"]
+        self.channels = next(iter(weights.values())).shape[1]
+
+    def run(self, image):
+        """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
+        tensor = np.float32(image.transpose(2, 0, 1)[None]) / np.float32(255)
+        with self._paddle.no_grad():
+            output = self._model(self._paddle.to_tensor(tensor)).numpy()
+        levels = np.rint(output[0].clip(0, 1) * np.float32(255))
+        return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
