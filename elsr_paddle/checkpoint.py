@@ -1,0 +1,164 @@
+"""Weights and training state on disk: safetensors, JSON metadata and a SHA-256 over both.
+
+Nothing here unpickles what a user gives with an open unpickler, and nothing needs Paddle: whoever
+only wants to upscale reads the weights with numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from elsr_paddle.errors import InputError
+from elsr_paddle.files import atomic_write
+
+METADATA_KEY = "elsr_paddle"
+DIGEST_KEY = "sha256"
+
+
+def save_tensors(path, tensors, metadata):
+    """Write arrays and their metadata under `path`, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    tensors : dict of str -> numpy array
+    metadata : dict that JSON can hold; returned as it is by `load_tensors`.
+
+    Raises
+    ------
+    OSError as the file system gives it; a file that stood under `path` is then untouched.
+    """
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    text = json.dumps(metadata, sort_keys=True)
+    header = {METADATA_KEY: text, DIGEST_KEY: _digest(tensors, text)}
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata=header))
+
+
+def load_tensors(path):
+    """Read what `save_tensors` wrote and check it against its SHA-256.
+
+    Returns
+    -------
+    (dict of str -> numpy array, dict)
+
+    Raises
+    ------
+    FileNotFoundError if there is no such file.
+    InputError if it is not a file of ours or a single bit of it has changed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    try:
+        with safe_open(path, framework="np") as opened:
+            header = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        raise InputError(f"{path} is damaged or not a safetensors file: {error}") from error
+    if METADATA_KEY not in header or DIGEST_KEY not in header:
+        raise InputError(f"{path} was not written by elsr-paddle: it has no metadata of ours")
+    if _digest(tensors, header[METADATA_KEY]) != header[DIGEST_KEY]:
+        raise InputError(f"{path} is damaged: its SHA-256 does not fit its contents")
+    return tensors, json.loads(header[METADATA_KEY])
+
+
+def load_weights(path):
+    """The weights of a network and the metadata from which it can be rebuilt.
+
+    Returns
+    -------
+    weights : dict of str -> float32 array
+    metadata : dict; "model" and "config" describe the network, the rest how it was trained.
+
+    Raises
+    ------
+    FileNotFoundError, InputError as `load_tensors`; InputError also if the file holds no network
+    but, say, the state of a training run.
+    """
+    weights, metadata = load_tensors(path)
+    if "model" not in metadata or "config" not in metadata:
+        raise InputError(f"{path} holds no network: expected `model` and `config` in its metadata")
+    return weights, metadata
+
+
+def _digest(tensors, text):
+    """SHA-256 over names, types, shapes and bytes of all tensors, and the metadata's JSON."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """An unpickler that knows numpy arrays and plain containers, and calls nothing else."""
+
+    ALLOWED = {
+        ("collections", "OrderedDict"),
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy.core.numeric", "_frombuffer"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("_codecs", "encode"),
+    }
+
+    def find_class(self, module, name):
+        if (module, name) not in self.ALLOWED:
+            raise InputError(f"refused: the file asks to run {module}.{name}")
+        return super().find_class(module, name)
+
+
+def load_pdparams(path):
+    """Read the arrays of a `.pdparams` file, Paddle's pickle, without running what it may hold.
+
+    Parameters
+    ----------
+    path : str or Path of a file written by `paddle.save(model.state_dict(), path)`.
+
+    Returns
+    -------
+    dict of str -> numpy array; PReLU's private `_weight` is given as `weight`.
+
+    Raises
+    ------
+    FileNotFoundError if there is no such file.
+    InputError if it is damaged, holds anything but arrays, or asks for any other call.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    try:
+        state = _ArraysOnly(io.BytesIO(path.read_bytes())).load()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to spell
+        raise InputError(f"{path} is damaged or not a .pdparams file: {error}") from error
+    return _named_arrays(state, path)
+
+
+def _named_arrays(state, path):
+    """Keep what is an array; Paddle saves a table of its own parameter names along with them."""
+    if not isinstance(state, dict):
+        raise InputError(f"{path} holds {type(state).__name__}, expected a dict of arrays")
+    # Paddle >= 3 pickles a tensor as the tuple (name, array).
+    unpacked = {k: v[1] if isinstance(v, tuple) and len(v) == 2 else v for k, v in state.items()}
+    arrays = {
+        str(name).replace("._weight", ".weight"): array
+        for name, array in unpacked.items()
+        if isinstance(array, np.ndarray)
+    }
+    if not arrays:
+        raise InputError(f"{path} holds no arrays")
+    return arrays

@@ -1,0 +1,56 @@
+"""A 3x3 convolution trained as a wider linear block, for a better optimum of the same network."""
+
+from elsr_paddle.framework import paddle
+
+nn = paddle.nn
+
+
+class LinearBlock(nn.Layer):
+    """3x3 to `expansion` channels, 1x1 back, plus a parallel 3x3: linear, so one 3x3 convolution.
+
+    The block is collapsed before it is applied, so a training step costs hardly more than that of
+    the plain convolution; only the gradient reaches the kernel by two paths.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    expansion : int, channels of the wide inner layer.
+
+    Source: SESR (arXiv 2103.09404), ECBSR (ACM MM 2021).
+    """
+
+    def __init__(self, in_channels, out_channels, expansion):
+        super().__init__()
+        self.squeeze = self.create_parameter(
+            (out_channels, expansion), default_initializer=nn.initializer.XavierNormal()
+        )
+        self.expand = self.create_parameter(
+            (expansion, in_channels, 3, 3),
+            default_initializer=nn.initializer.KaimingNormal(fan_in=9 * in_channels),
+        )
+        self.skip = self.create_parameter(
+            (out_channels, in_channels, 3, 3),
+            default_initializer=nn.initializer.KaimingNormal(fan_in=9 * in_channels),
+        )
+        self.bias = self.create_parameter((out_channels,), is_bias=True)
+
+    @property
+    def weight(self):
+        """The equivalent kernel, float32 (out_channels, in_channels, 3, 3)."""
+        wide = paddle.matmul(self.squeeze, self.expand.flatten(1))  # (out, e) x (e, 9 * in)
+        return wide.reshape(self.skip.shape) + self.skip
+
+    def start_from(self, weight, bias):
+        """Set the parallel 3x3 and the bias so that the block equals the given convolution.
+
+        Parameters
+        ----------
+        weight : float32 array (out_channels, in_channels, 3, 3)
+        bias : float32 array (out_channels,)
+        """
+        with paddle.no_grad():
+            self.skip.set_value(paddle.to_tensor(weight) - (self.weight - self.skip))
+            self.bias.set_value(bias)
+
+    def forward(self, features):
+        return nn.functional.conv2d(features, self.weight, self.bias, padding=1)
