@@ -79,7 +79,7 @@ def _one_line(error):
 
 
 def _from_16_bit(path, gray):
-    """Gray samples of up to 16 bits -> RGB; the upper byte, as Pillow itself does for 16-bit RGB."""
+    """Gray samples of up to 16 bits -> RGB; the upper byte, as Pillow does for 16-bit RGB."""
     if gray.size and not (gray.min() >= 0 and gray.max() <= 65535):
         raise InputError(f"expected samples of 16 bits but {path} holds {gray.min()}..{gray.max()};"
                          " convert it to 8 or 16 bits")
@@ -148,7 +148,7 @@ def rgb_to_y(image, gray=False):
     ----------
     image : uint8 or float array, shape (H, W, 3), RGB, range [0, 255]
     gray : bool, the image comes from a gray file: its Y is the gray value itself, in full range.
-        (Through the matrix the `bridge` of Set14 would lift the bicubic mean of the set by 0.09 dB.)
+        (Through the matrix, Set14's `bridge` would lift the set's bicubic mean by 0.09 dB.)
 
     Returns
     -------

@@ -37,7 +37,7 @@ def psnr(reference, restored, *, crop_border=0):
 
 
 def ssim(reference, restored, *, crop_border=0):
-    """Structural similarity of two 8-bit images: 11x11 Gaussian window, sigma 1.5, mean of channels.
+    """Structural similarity of two 8-bit images: 11x11 Gaussian, sigma 1.5, mean of channels.
 
     Parameters
     ----------

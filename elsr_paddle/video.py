@@ -1,0 +1,241 @@
+"""Frames of a video file or of a folder, one at a time, and GIFs written as frames come."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from elsr_paddle.errors import InputError
+from elsr_paddle.files import atomic_write
+from elsr_paddle.images import list_images, read_image
+
+FOLDER_FPS = 24.0  # frames per second of a folder of pictures, which states none: REDS has 24
+GIF_FPS_LIMIT = 50  # viewers play anything faster at ten frames per second
+
+_TICKS = 100  # a GIF counts time in hundredths of a second
+_ATTACHED_PICTURE = av.stream.Disposition.attached_pic
+
+
+def read_frames(path, every=1):
+    """The frames of a video file or a folder of pictures, decoded one at a time.
+
+    Parameters
+    ----------
+    path : str or Path; pictures of a folder come in natural order, frame 10 after frame 9.
+    every : int, 1 for all frames, 4 for the first, the fifth, ...
+
+    Yields
+    ------
+    uint8 array, shape (H, W, 3), RGB; upright where the file asks for a rotation.
+
+    Raises
+    ------
+    InputError, which names the file, if it holds no frames or cannot be decoded.
+    """
+    for _, frame in numbered_frames(path, every):
+        yield frame
+
+
+def numbered_frames(path, every=1, on_error=None):
+    """As `read_frames`, as (number of the frame in the clip, frame), and able to go on.
+
+    Parameters
+    ----------
+    path, every : as for `read_frames`
+    on_error : callable that takes an InputError, or None. With it an unreadable picture of a
+        folder is reported and left out, and a video that breaks off ends there; without it the
+        error is raised.
+
+    Yields
+    ------
+    (int, uint8 array of shape (H, W, 3)); the first frame of a clip is number 0.
+    """
+    if every < 1:
+        raise InputError(f"expected to take every 1st, 2nd, ... frame but got every={every}")
+    source = _folder_frames if Path(path).is_dir() else _video_frames
+    yield from source(path, every, on_error or _raise)
+
+
+def _raise(error):
+    raise error
+
+
+def _folder_frames(folder, every, on_error):
+    paths = list_images(folder)
+    if not paths:
+        on_error(InputError(f"no pictures in {folder}; expected frames such as 00000000.png"))
+    for number in range(0, len(paths), every):
+        try:
+            frame = read_image(paths[number])
+        except InputError as error:
+            on_error(error)
+            continue
+        yield number, frame
+
+
+def _video_frames(path, every, on_error):
+    number = -1
+    try:
+        with _open_video(path) as container:
+            for number, frame in enumerate(container.decode(main_stream(container))):
+                if number % every == 0:
+                    yield number, _upright(frame)
+    except av.FFmpegError as error:
+        on_error(_broken(path, error, frames=number + 1))
+    except InputError as error:
+        on_error(error)
+    else:
+        if number < 0:
+            on_error(InputError(f"no frames in {path}"))
+
+
+def _broken(path, error, frames=0):
+    """What to tell about a video that PyAV cannot open, or not decode to its end."""
+    progress = f" past frame {frames}" if frames else ""
+    return InputError(f"cannot read {path} as a video{progress}: {error.strerror}")
+
+
+def _upright(frame):
+    """RGB array of a decoded frame, turned as its file asks: phones film on their side."""
+    turns = round(frame.rotation / 90) % 4  # counterclockwise, like np.rot90
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+
+
+def _open_video(path):
+    if not Path(path).exists():
+        raise InputError(f"no such file: {path}")
+    return av.open(str(path))
+
+
+def main_stream(container):
+    """The video stream a player would show: the default one, and never a cover picture.
+
+    Raises
+    ------
+    InputError if the container holds no video.
+    """
+    streams = [stream for stream in container.streams.video
+               if not stream.disposition & _ATTACHED_PICTURE]
+    if not streams:
+        raise InputError(f"no video stream in {container.name}")
+    default = av.stream.Disposition.default
+    stream = next((stream for stream in streams if stream.disposition & default), streams[0])
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def frame_rate(path):
+    """Frames per second of a video file; `FOLDER_FPS` for a folder, which does not say.
+
+    Raises
+    ------
+    InputError, which names the file, if it is no video.
+    """
+    if Path(path).is_dir():
+        return FOLDER_FPS
+    try:
+        with _open_video(path) as container:
+            stream = main_stream(container)
+            return float(stream.average_rate or stream.guessed_rate or FOLDER_FPS)
+    except av.FFmpegError as error:
+        raise _broken(path, error) from error
+
+
+def write_gif(path, frames, fps, *, width=0):
+    """Write frames as an endless GIF; see `open_gif` for the other arguments and the errors.
+
+    Parameters
+    ----------
+    frames : iterable of uint8 arrays, shape (H, W, 3), RGB; taken one at a time.
+    """
+    with open_gif(path, fps, width=width) as gif:
+        for frame in frames:
+            gif.add(frame)
+
+
+@contextmanager
+def open_gif(path, fps, *, width=0):
+    """An endless GIF written frame by frame; the file appears when the block ends in peace.
+
+    Each frame has its own 256 colours, chosen by Pillow's FASTOCTREE (twenty times faster than its
+    default) and without dithering, whose grain would hide what is compared. PyAV packs the file:
+    Pillow keeps all frames until the last one has come.
+
+    Parameters
+    ----------
+    path : str or Path
+    fps : float, frames per second; shown at `GIF_FPS_LIMIT` if higher.
+    width : int, pixels; wider frames are shrunk to it. 0 keeps every size.
+
+    Yields
+    ------
+    GifWriter: `add(frame)` appends a frame, `frames` counts them.
+
+    Raises
+    ------
+    InputError if `fps` is not above 0, or if no frame was added.
+    """
+    if fps <= 0:
+        raise InputError(f"expected frames per second above 0 but got {fps}")
+    ticks_per_frame = _TICKS / min(fps, GIF_FPS_LIMIT)
+    options = {"loop": "0", "final_delay": str(round(ticks_per_frame))}
+    with atomic_write(path) as temporary:
+        with av.open(str(temporary), "w", format="gif", options=options) as container:
+            writer = GifWriter(container, ticks_per_frame, width)
+            yield writer
+            writer.finish()
+        if not writer.frames:
+            raise InputError(f"no frames for {path}")
+
+
+class GifWriter:
+    """Appends frames to an open GIF; made by `open_gif`."""
+
+    def __init__(self, container, ticks_per_frame, width):
+        self.frames = 0
+        self._container = container
+        self._ticks_per_frame = ticks_per_frame  # hundredths of a second
+        self._width = width
+        self._stream = None
+        self._size = None  # (width, height), pixels
+
+    def add(self, frame):
+        """Append one uint8 (H, W, 3) frame; all take the size of the first."""
+        if self._stream is None:
+            self._start(*frame.shape[:2])
+        picture = Image.fromarray(frame)
+        if picture.size != self._size:
+            picture = picture.resize(self._size, Image.Resampling.BICUBIC)
+        video_frame = av.VideoFrame.from_ndarray(_indexed(picture), format="pal8")
+        video_frame.pts = round(self.frames * self._ticks_per_frame)
+        video_frame.time_base = Fraction(1, _TICKS)
+        self._container.mux(self._stream.encode(video_frame))
+        self.frames += 1
+
+    def _start(self, height, width):
+        shown = min(width, self._width or width)
+        self._size = (shown, max(1, round(height * shown / width)))
+        self._stream = self._container.add_stream("gif", rate=_TICKS)
+        self._stream.width, self._stream.height = self._size
+        self._stream.pix_fmt = "pal8"
+        self._stream.time_base = Fraction(1, _TICKS)
+
+    def finish(self):
+        """Write what the encoder still holds."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode())
+
+
+def _indexed(picture):
+    """Pillow RGB -> (uint8 (H, W) indices, uint8 (256, 4) ARGB palette), as PyAV takes `pal8`."""
+    fast = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colours = np.asarray(fast.getpalette(), np.uint8).reshape(-1, 3)
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:, 0] = 255  # opaque
+    palette[: len(colours), 1:] = colours
+    return np.asarray(fast), palette
