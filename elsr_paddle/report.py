@@ -1,0 +1,381 @@
+"""What is shown to people: text tables, training curves, comparisons of pictures, the network.
+
+Drawn with matplotlib's Agg canvas through Figure objects, never through pyplot: no window, no state
+shared with a notebook. Every picture is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from elsr_paddle.errors import InputError
+from elsr_paddle.files import atomic_write
+
+# Okabe and Ito's palette, told apart by colour-blind readers; lines differ in dashes as well.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("--", "-", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
+BICUBIC_COLOUR, SR_COLOUR = COLOURS[:2]
+_DPI = 120
+
+
+def table(headers, rows):
+    """Rows of figures as an aligned table, readable in a terminal and in Markdown alike.
+
+    Parameters
+    ----------
+    headers : sequence of str, one per column.
+    rows : sequence of sequences of str, int, float or None; floats get two decimals, None "-".
+
+    Returns
+    -------
+    str without a final newline; the first column is flush left, the others flush right.
+
+    Raises
+    ------
+    InputError if a row has another length than the headers.
+    """
+    lines = [list(headers), *([_cell(value) for value in row] for row in rows)]
+    if any(len(line) != len(headers) for line in lines):
+        raise InputError(f"expected rows of {len(headers)} cells but got {[len(x) for x in lines]}")
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(headers))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(_table_line(line, widths) for line in [lines[0], rule, *lines[1:]])
+
+
+def _cell(value):
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, (float, np.floating)) else str(value)
+
+
+def _table_line(cells, widths):
+    first = cells[0].ljust(widths[0])
+    others = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:]))
+    return "| " + " | ".join([first, *others]) + " |"
+
+
+def losses_figure(path, runs):
+    """Draw the loss and the validation PSNR of several stages side by side, a column each.
+
+    A column has its own axes: stages differ in scale (x2, x4) and in loss (L1, L2), so that common
+    axes would flatten the gain over bicubic that the picture is there to show.
+
+    Parameters
+    ----------
+    path : str or Path of the PNG.
+    runs : dict, stage number or label -> list of dict, the lines of its `metrics.jsonl`: all have
+        `step`, training lines `loss`, validation lines `psnr_rgb_db`, `psnr_y_db` and
+        `bicubic_rgb_db`, `bicubic_y_db`.
+
+    Raises
+    ------
+    InputError if there is no run.
+    """
+    if not runs:
+        raise InputError("expected the metrics of at least one stage but got none; train one first")
+    figure = Figure(figsize=(1.5 + 3.3 * max(len(runs), 2), 8), layout="constrained")
+    axes = figure.subplots(3, len(runs), squeeze=False, sharex="col")
+    for column, (stage, metrics) in zip(axes.T, runs.items()):
+        column[0].set_title(f"stage {stage}" if isinstance(stage, int) else stage)
+        _draw_loss(column[0], metrics)
+        _draw_validation(column[1], metrics, "rgb")
+        _draw_validation(column[2], metrics, "y")
+        column[2].set_xlabel("step")
+    for axis, label in zip(axes[:, 0], ("training loss", "PSNR, RGB (dB)", "PSNR, Y (dB)")):
+        axis.set_ylabel(label)
+    figure.suptitle("Training, and validation against bicubic on the same frames")
+    _save(figure, path)
+
+
+def _draw_loss(axis, metrics):
+    """The losses as they came, pale, and their running mean; logarithmic, for they fall by far."""
+    points = [(line["step"], line["loss"]) for line in metrics if line.get("loss") is not None]
+    if not points:
+        return
+    steps, losses = np.array(points, dtype=float).T
+    axis.plot(steps, losses, color=COLOURS[5], linewidth=0.8, alpha=0.6)
+    window = max(1, len(losses) // 25)
+    means = np.convolve(losses, np.full(window, 1 / window), mode="valid")
+    axis.plot(steps[window - 1 :], means, color=SR_COLOUR, linewidth=1.6)
+    axis.set_yscale("log")
+    axis.grid(alpha=0.3, which="both")
+
+
+def _draw_validation(axis, metrics, colour):
+    """PSNR at each validation as dots on a line, bicubic's as a dashed line."""
+    lines = [line for line in metrics if line.get(f"psnr_{colour}_db") is not None]
+    if not lines:
+        return
+    steps = [line["step"] for line in lines]
+    reached = np.array([line[f"psnr_{colour}_db"] for line in lines])
+    bicubic = np.array([line[f"bicubic_{colour}_db"] for line in lines])
+    axis.plot(steps, reached, "o-", color=SR_COLOUR, ms=3, label=f"best {reached.max():.2f}")
+    axis.axhline(bicubic[-1], ls="--", color=BICUBIC_COLOUR, label=f"bicubic {bicubic[-1]:.2f}")
+    axis.set_ylim(bottom=max(reached.min(), bicubic.min() - 1.5) - 0.1)  # the first steps run out
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right", fontsize="small")
+
+
+def still_figure(path, title, images, psnr_db, crop=None):
+    """Draw one picture as several methods give it, whole above and an enlarged crop below.
+
+    Parameters
+    ----------
+    path : str or Path of the PNG.
+    title : str above all of it.
+    images : dict, label -> uint8 array (H, W, 3) RGB, drawn in order; the last one is the HR image.
+        Smaller ones (the LR image) are enlarged by repeating pixels.
+    psnr_db : dict, label -> float, dB, shown in the titles of the labels it has.
+    crop : (top, left, height, width) in HR pixels; None takes the place where the first and the
+        last method differ most.
+
+    Raises
+    ------
+    InputError if there are fewer than two images or the crop does not lie in the picture.
+    """
+    if len(images) < 2:
+        raise InputError(f"expected two images or more to compare but got {list(images)}")
+    shape = list(images.values())[-1].shape
+    same_size = {label: _enlarged(image, shape) for label, image in images.items()}
+    crop = crop or _most_different(images)
+    _check_crop(crop, shape)
+    cell_height = float(np.clip(3.6 * shape[0] / shape[1], 1.4, 6.0))
+    figure = Figure(figsize=(3.7 * len(images), 2 * cell_height + 0.9), layout="constrained")
+    axes = figure.subplots(2, len(images), squeeze=False)
+    for (above, below), (label, image) in zip(axes.T, same_size.items()):
+        _draw_whole(above, image, crop)
+        _draw_crop(below, image, crop)
+        above.set_title(_with_psnr(label, psnr_db), fontsize=12)
+    figure.suptitle(title, fontsize=13)
+    _save(figure, path)
+
+
+def _enlarged(image, shape):
+    height, width = shape[:2]
+    if image.shape[:2] == (height, width):
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def _most_different(images):
+    """The window, a fifth of the picture's sides, where two methods differ most."""
+    *others, hr = images.values()
+    methods = [image for image in others if image.shape == hr.shape]
+    first, *_, last = [*methods, hr] if len(methods) < 2 else methods
+    difference = np.square(first.astype(np.float32) - last).sum(axis=2)  # (H, W)
+    height, width = (min(side, max(24, side // 5)) for side in hr.shape[:2])
+    sums = cv2.boxFilter(
+        difference, -1, (width, height), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT
+    )
+    inside = sums[: hr.shape[0] - height + 1, : hr.shape[1] - width + 1]
+    top, left = np.unravel_index(inside.argmax(), inside.shape)
+    return int(top), int(left), height, width
+
+
+def _check_crop(crop, shape):
+    top, left, height, width = crop
+    fits = min(top, left) >= 0 and top + height <= shape[0] and left + width <= shape[1]
+    if not (fits and height > 0 and width > 0):
+        raise InputError(f"expected a crop inside {shape[1]}x{shape[0]} pixels but got {crop}")
+
+
+def _draw_whole(axis, image, crop):
+    top, left, height, width = crop
+    axis.imshow(image)
+    frame = Rectangle((left - 0.5, top - 0.5), width, height, fill=False, ec="white", linewidth=2.4)
+    inner = Rectangle((left - 0.5, top - 0.5), width, height, fill=False, ec="black", linewidth=0.9)
+    axis.add_patch(frame)
+    axis.add_patch(inner)
+    axis.set_axis_off()
+
+
+def _draw_crop(axis, image, crop):
+    top, left, height, width = crop
+    axis.imshow(image[top : top + height, left : left + width], interpolation="nearest")
+    axis.set_axis_off()
+
+
+def _with_psnr(label, psnr_db):
+    return f"{label}, {psnr_db[label]:.2f} dB" if label in psnr_db else label
+
+
+def frames_figure(path, series):
+    """Draw the PSNR of every frame of a clip, a line for each method.
+
+    Parameters
+    ----------
+    path : str or Path of the PNG.
+    series : dict, label -> sequence of float, dB, one per frame; infinite ones (equal frames) are
+        left out of the line and of the mean.
+    """
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for (label, values), colour, dashes in zip(series.items(), COLOURS, _DASHES):
+        psnr_db = np.where(np.isfinite(values), values, np.nan)
+        mean = f"mean {np.nanmean(psnr_db):.2f} dB" if np.isfinite(psnr_db).any() else "equal"
+        marker = "o" if len(psnr_db) < 40 else None  # single frames still show as dots
+        axis.plot(psnr_db, color=colour, ls=dashes, marker=marker, ms=3, label=f"{label}, {mean}")
+    axis.set(xlabel="frame", ylabel="PSNR (dB)", title="PSNR per frame")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    _save(figure, path)
+
+
+def architecture_figure(path, model):
+    """Draw a network from what it does: its layers in the order they run, and how they connect.
+
+    The network is run once on noise. What each layer reads is compared with what was computed
+    before it, so connections, sums among them, show in the drawing without being described.
+
+    Parameters
+    ----------
+    path : str or Path of the PNG.
+    model : paddle.nn.Layer, tensor (1, C, H, W) -> tensor (1, c, sH, sW).
+    """
+    from elsr_paddle.models import count_parameters, multiply_adds
+
+    nodes = _traced(model)
+    figure = Figure(figsize=(1.75 * len(nodes), 4))
+    axis = figure.add_axes((0, 0, 1, 0.88))
+    axis.set(xlim=(-0.5, len(nodes) - 0.5), ylim=(-0.8, 1.1))
+    axis.set_axis_off()
+    for index, node in enumerate(nodes):
+        _draw_node(axis, index, node)
+        _draw_arrows(axis, index, node)
+    figure.suptitle(
+        f"{type(model).__name__}: {count_parameters(model):,} parameters, "
+        f"{multiply_adds(model, 180, 320) / 1e6:.2f} M multiply-adds for a frame of 320×180",
+        fontsize=14,
+    )
+    _save(figure, path)
+
+
+_TRACE_SIZE = (8, 12)  # height, width of the noise: any small size whose sides differ
+_CONVOLUTION, _OTHER, _END = "#CFE5F3", "#F8E3D3", "#F2F2F2"
+
+
+@dataclass
+class _Node:
+    """One box of the drawing: a layer that ran, or the input or output of the network."""
+
+    lines: list  # of str, the first one its name
+    value: object  # its output, tensor
+    colour: str
+    sources: list = field(default_factory=list)  # indices of the nodes whose sum it reads
+
+
+def _traced(model):
+    """The boxes of a network, found by running it once on noise."""
+    from elsr_paddle.framework import paddle
+
+    layers = [(name, layer) for name, layer in model.named_sublayers() if not layer.sublayers()]
+    channels = next(layer.weight.shape[1] for _, layer in layers if _is_convolution(layer))
+    noise = np.random.default_rng(0).random((1, channels, *_TRACE_SIZE), dtype=np.float32)
+    nodes = [_Node(["input"], paddle.to_tensor(noise), _END)]
+    hooks = [layer.register_forward_post_hook(_recorder(nodes, name)) for name, layer in layers]
+    try:
+        with paddle.no_grad():
+            output = model(nodes[0].value)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [*nodes, _Node(["output"], output, _END, _sources(nodes, output))]
+
+
+def _recorder(nodes, name):
+    """A hook that adds the box of the layer `name` when the layer runs."""
+
+    def record(layer, inputs, output):
+        colour = _CONVOLUTION if _is_convolution(layer) else _OTHER
+        lines = [name, *_described(layer)]
+        nodes.append(_Node(lines, output, colour, _sources(nodes, inputs[0])))
+
+    return record
+
+
+def _sources(nodes, value):
+    """The box that gave `value`, or the two whose sum it is; else the one that ran just before."""
+    held = [index for index, node in enumerate(nodes) if _equal(node.value, value)]
+    if held:
+        return [held[-1]]
+    alike = [index for index, node in enumerate(nodes) if node.value.shape == value.shape]
+    for first, second in combinations(alike, 2):
+        if _equal(nodes[first].value + nodes[second].value, value):
+            return [first, second]
+    return [len(nodes) - 1]
+
+
+def _equal(first, second):
+    return first.shape == second.shape and np.allclose(first.numpy(), second.numpy(), atol=1e-6)
+
+
+def _is_convolution(layer):
+    return getattr(layer, "weight", None) is not None and layer.weight.ndim == 4
+
+
+def _described(layer):
+    """What a layer is, its channels and its parameters: the lines under its name."""
+    if _is_convolution(layer):  # a linear block counts as the plain convolution it becomes
+        outputs, inputs, height, width = layer.weight.shape
+        count = layer.weight.size + layer.bias.size
+        lines = [f"Conv {height}×{width}", f"{inputs} → {outputs} channels"]
+    else:
+        count = sum(parameter.size for parameter in layer.parameters())
+        lines = [type(layer).__name__]
+    return [*lines, f"{count:,} parameters" if count else "no parameters"]
+
+
+def _draw_node(axis, index, node):
+    """A box centred on x = index, with the shape of what it gives below it."""
+    box = FancyBboxPatch(
+        (index - 0.36, -0.4), 0.72, 0.8, boxstyle="round,pad=0.02", fc=node.colour, ec="black"
+    )
+    axis.add_patch(box)
+    for line, text in enumerate(node.lines):
+        height = 0.1 * (len(node.lines) - 1) - 0.2 * line
+        weight = "normal" if line else "bold"
+        axis.text(index, height, text, ha="center", va="center", weight=weight, fontsize=11)
+    shape = _symbolic(node.value.shape)
+    axis.text(index, -0.58, shape, ha="center", va="center", fontsize=11, style="italic")
+
+
+def _symbolic(shape):
+    """A shape (1, C, sH, sW) as `C × sH × sW`."""
+    height, width = (n // side for n, side in zip(shape[2:], _TRACE_SIZE))
+    return f"{shape[1]} × {height if height > 1 else ''}H × {width if width > 1 else ''}W"
+
+
+def _draw_arrows(axis, index, node):
+    """Straight from the box before; over the boxes between from farther ones; a plus for a sum."""
+    join = index - 0.5
+    for source in node.sources:
+        if source == index - 1:
+            _draw_arrow(axis, [(source + 0.38, 0), (index - 0.38, 0)])
+        else:
+            _draw_arrow(axis, [(source + 0.5, 0), (source + 0.5, 0.7), (join, 0.7), (join, 0.07)])
+    if len(node.sources) > 1:
+        axis.plot(join, 0, "o", ms=17, mfc="white", mec="black", zorder=4)
+        axis.plot(join, 0, "+", ms=10, mec="black", zorder=5)
+
+
+def _draw_arrow(axis, points):
+    xs, ys = zip(*points)
+    axis.plot(xs[:-1], ys[:-1], color="black", linewidth=1.2, zorder=1)
+    axis.annotate(
+        "",
+        xy=points[-1],
+        xytext=points[-2],
+        arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0},
+    )
+
+
+def _save(figure, path):
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI, metadata={"Software": None})
