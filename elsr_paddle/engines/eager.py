@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from elsr_paddle.graph import build_graph
+
 
 class EagerBackend:
     """Runs the `nn.Layer` of `models/` as training sees it, then clips and rounds half to even."""
@@ -11,18 +13,17 @@ class EagerBackend:
     name = "eager"
 
     def __init__(self, weights, metadata, threads=None):
-        import paddle
-
+        from elsr_paddle.framework import paddle
         from elsr_paddle.models import build_model, load_arrays
 
         if threads is not None:
-            paddle.set_num_threads(threads)
+            paddle.base.core.set_num_threads(threads)
         self._paddle = paddle
         self._model = build_model(metadata)
         load_arrays(self._model, weights)
         self._model.eval()
-        self.scale = metadata["config"]["scale"]
-        self.channels = next(iter(weights.values())).shape[1]
+        graph = build_graph(weights, metadata)
+        self.scale, self.channels = graph.scale, graph.channels
 
     def run(self, image):
         """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""

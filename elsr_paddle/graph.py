@@ -1,0 +1,263 @@
+"""A trained network as data: a short list of layers that every engine is generated from.
+
+No framework here: the layers hold numpy arrays, and `evaluate` is the reference that the engines
+are compared with. A new network needs a builder in `GRAPHS` and no new kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from elsr_paddle.errors import InputError
+
+INPUT = -1  # as a source: the picture itself
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """Convolution with zero padding that keeps height and width."""
+
+    source: int  # which layer it reads: an index into Graph.layers, or INPUT
+    kernel: np.ndarray  # float32 (out, in, kh, kw), odd sides
+    bias: np.ndarray  # float32 (out,)
+
+
+@dataclass(frozen=True, eq=False)
+class PReLU:
+    """x where x > 0, slope * x elsewhere."""
+
+    source: int
+    slopes: np.ndarray  # float32 (channels,)
+
+
+@dataclass(frozen=True)
+class Add:
+    """The sum of two layers of equal shape: a skip."""
+
+    source: int
+    other: int
+
+
+@dataclass(frozen=True)
+class PixelShuffle:
+    """(C*s*s, H, W) -> (C, s*H, s*W): channel c*s*s + i*s + j to row i, column j. Comes last."""
+
+    source: int
+    scale: int
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network: `layers` in an order where each reads only earlier ones.
+
+    Attributes
+    ----------
+    layers : tuple of Conv, PReLU, Add and, at the end, one PixelShuffle
+    channels : int, of the picture: 3 for RGB, 1 for luma
+    """
+
+    layers: tuple
+    channels: int
+
+    @property
+    def scale(self):
+        """int, how many times larger the output is."""
+        return self.layers[-1].scale
+
+    @property
+    def radius(self):
+        """int, LR pixels around a pixel that its output depends on: the halo of a tile."""
+        return self.leads()[INPUT]
+
+    def leads(self):
+        """How many rows below an output row each layer must be known, as {layer index: rows}."""
+        leads = {len(self.layers) - 1: 0, INPUT: 0}
+        for index in reversed(range(len(self.layers))):
+            for source in self.sources(index):
+                lead = leads[index] + self.reach(index)
+                leads[source] = max(leads.get(source, 0), lead)
+        return leads
+
+    def sources(self, index):
+        """Indices of the layers that layer `index` reads."""
+        layer = self.layers[index]
+        return (layer.source, layer.other) if isinstance(layer, Add) else (layer.source,)
+
+    def readers(self, index):
+        """Indices of the layers that read layer `index`."""
+        return [i for i in range(len(self.layers)) if index in self.sources(i)]
+
+    def reach(self, index):
+        """Radius of layer `index` alone, in pixels: 1 for a 3x3 convolution, 0 for others."""
+        layer = self.layers[index]
+        return max(layer.kernel.shape[2:]) // 2 if isinstance(layer, Conv) else 0
+
+    def width(self, index):
+        """Channels of layer `index`, or of the picture for INPUT."""
+        if index == INPUT:
+            return self.channels
+        layer = self.layers[index]
+        if isinstance(layer, Conv):
+            return layer.kernel.shape[0]
+        inner = self.width(layer.source)
+        return inner // layer.scale**2 if isinstance(layer, PixelShuffle) else inner
+
+    def on_levels(self):
+        """The same network on 0..255 instead of 0..1.
+
+        Convolution without bias, PReLU, addition and shuffling commute with a positive factor, so
+        only the biases change; no engine has to divide pixels by 255 and multiply them back.
+        """
+        layers = tuple(
+            replace(layer, bias=layer.bias * np.float32(255)) if isinstance(layer, Conv) else layer
+            for layer in self.layers
+        )
+        return replace(self, layers=layers)
+
+    def interleaved(self):
+        """The same network with the last convolution's channels in (i, j, c) order.
+
+        A pixel's s*s*C outputs then lie in the order of the bytes of the output's rows. Only where
+        a convolution ends the network; `None` where something else (an addition) does.
+        """
+        last = self.layers[self.layers[-1].source]
+        if not isinstance(last, Conv):
+            return None
+        order = self.byte_order()
+        permuted = replace(last, kernel=last.kernel[order], bias=last.bias[order])
+        return replace(self, layers=(*self.layers[:-2], permuted, self.layers[-1]))
+
+    def byte_order(self):
+        """Which channel (c, i, j) stands at each place of the order (i, j, c)."""
+        scale = self.scale
+        places = np.arange(self.channels * scale**2).reshape(self.channels, scale, scale)
+        return places.transpose(1, 2, 0).ravel()
+
+    def shape_key(self):
+        """Everything but the weights, as a string: graphs with equal keys can share a kernel."""
+        return "; ".join([f"input {self.channels}", *map(_describe, self.layers)])
+
+
+def _describe(layer):
+    if isinstance(layer, Conv):
+        return f"conv {layer.source} {layer.kernel.shape}"
+    if isinstance(layer, PReLU):
+        return f"prelu {layer.source} {layer.slopes.shape}"
+    return repr(layer)
+
+
+def build_graph(weights, metadata):
+    """The graph of a trained network.
+
+    Parameters
+    ----------
+    weights : dict of str to float array, a network's state by name
+    metadata : dict, as `checkpoint.load_weights` returns it
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    InputError for a network without a builder, missing weights, or shapes that do not fit.
+    """
+    name = metadata["model"]
+    if name not in GRAPHS:
+        raise InputError(f"expected a network of {', '.join(GRAPHS)} but got {name!r}")
+    try:
+        layers = GRAPHS[name](weights, metadata["config"])
+    except KeyError as error:
+        raise InputError(f"expected the weights of {name} but {error} is missing") from None
+    first = next(layer for layer in layers if isinstance(layer, Conv))
+    graph = Graph(layers, channels=first.kernel.shape[1])
+    _check(graph)
+    return graph
+
+
+def _elsr(weights, config):
+    return (
+        _conv(weights, "head", INPUT),
+        _conv(weights, "body.0", 0),
+        _prelu(weights, "body.1", 1, channels=len(weights["body.0.bias"])),
+        _conv(weights, "body.2", 2),
+        Add(3, 0),
+        _conv(weights, "tail", 4),
+        PixelShuffle(5, config["scale"]),
+    )
+
+
+GRAPHS = {"elsr": _elsr}
+
+
+def _conv(weights, name, source):
+    kernel = np.asarray(weights[f"{name}.weight"], np.float32)
+    return Conv(source, kernel, np.asarray(weights[f"{name}.bias"], np.float32))
+
+
+def _prelu(weights, name, source, channels):
+    """A PReLU; one slope shared by all channels is written out for each of them."""
+    slopes = np.asarray(weights[f"{name}.weight"], np.float32)
+    return PReLU(source, np.broadcast_to(slopes, channels))
+
+
+def _check(graph):
+    """Refuse weights whose shapes do not fit each other, before an engine trips over them."""
+    for index, layer in enumerate(graph.layers):
+        width = graph.width(layer.source)
+        if isinstance(layer, Conv) and layer.kernel.shape[1] != width:
+            raise InputError(f"expected kernels on {width} channels but got {layer.kernel.shape}")
+        if isinstance(layer, Add) and graph.width(layer.other) != width:
+            raise InputError(f"layer {index} adds {width} to {graph.width(layer.other)} channels")
+    if graph.width(graph.layers[-1].source) != graph.channels * graph.scale**2:
+        raise InputError(
+            f"expected {graph.channels * graph.scale**2} channels before the pixel shuffle to "
+            f"x{graph.scale} but got {graph.width(graph.layers[-1].source)}"
+        )
+
+
+def evaluate(graph, image):
+    """The network in float64, by the book: the reference for every engine.
+
+    Parameters
+    ----------
+    graph : Graph
+    image : uint8 array, shape (H, W, channels)
+
+    Returns
+    -------
+    float64 array, shape (scale*H, scale*W, channels), nominally in [0, 255], neither clipped nor
+    rounded.
+    """
+    outputs = {INPUT: image.astype(np.float64).transpose(2, 0, 1) / 255}  # (H, W, C) -> (C, H, W)
+    for index, layer in enumerate(graph.layers):
+        outputs[index] = _apply(layer, outputs)
+    return outputs[len(graph.layers) - 1].transpose(1, 2, 0) * 255
+
+
+def _apply(layer, outputs):
+    features = outputs[layer.source]
+    if isinstance(layer, Conv):
+        return _convolve(features, layer)
+    if isinstance(layer, PReLU):
+        return np.where(features > 0, features, features * layer.slopes[:, None, None])
+    if isinstance(layer, Add):
+        return features + outputs[layer.other]
+    channels, height, width = features.shape
+    scale = layer.scale
+    blocks = features.reshape(channels // scale**2, scale, scale, height, width)
+    return blocks.transpose(0, 3, 1, 4, 2).reshape(-1, scale * height, scale * width)
+
+
+def _convolve(features, layer):
+    height, width = features.shape[1:]
+    rows, columns = layer.kernel.shape[2:]
+    padded = np.pad(features, ((0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2)))
+    total = np.zeros((len(layer.bias), height, width)) + layer.bias[:, None, None]
+    for y in range(rows):
+        for x in range(columns):
+            shifted = padded[:, y : y + height, x : x + width]
+            total += np.tensordot(layer.kernel[:, :, y, x].astype(np.float64), shifted, axes=1)
+    return total
