@@ -34,13 +34,18 @@ def save_tensors(path, tensors, metadata):
 
     Raises
     ------
-    OSError as the file system gives it; a file that stood under `path` is then untouched.
+    InputError if the file system refuses: disk full, read-only; what stood under `path` stays.
     """
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     text = json.dumps(metadata, sort_keys=True)
     header = {METADATA_KEY: text, DIGEST_KEY: _digest(tensors, text)}
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata=header))
+    try:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(save(tensors, metadata=header))
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; what was saved before is intact"
+        ) from error
 
 
 def load_tensors(path):

@@ -34,7 +34,7 @@ def to_arrays(model):
 
     Names are Paddle's, with PReLU's private `_weight` given as `weight`, its name elsewhere.
     """
-    return {name: tensor.numpy() for name, tensor in _plain_parameters(model)}
+    return {name: tensor.numpy() for name, tensor in plain_parameters(model)}
 
 
 def load_arrays(model, weights):
@@ -45,7 +45,7 @@ def load_arrays(model, weights):
     InputError naming each parameter that is missing, unknown or of another shape; the model is
     then unchanged. (Paddle's `set_state_dict` would only warn.)
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in _plain_parameters(model)}
+    expected = {name: tuple(tensor.shape) for name, tensor in plain_parameters(model)}
     given = {name: tuple(array.shape) for name, array in weights.items()}
     wrong = sorted(
         name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name)
@@ -72,7 +72,7 @@ def warm_start(model, weights):
     """
     fresh = {
         name: tensor.numpy()
-        for name, tensor in _plain_parameters(model)
+        for name, tensor in plain_parameters(model)
         if name.startswith("tail.") and name in weights and weights[name].shape != tuple(tensor.shape)
     }
     load_arrays(model, {**weights, **fresh})
@@ -81,7 +81,7 @@ def warm_start(model, weights):
 
 def count_parameters(model):
     """Weights, biases and slopes of the plain network."""
-    return sum(tensor.size for _, tensor in _plain_parameters(model))
+    return sum(tensor.size for _, tensor in plain_parameters(model))
 
 
 def multiply_adds(model, height, width):
@@ -89,11 +89,11 @@ def multiply_adds(model, height, width):
 
     Biases, slopes, the addition and the pixel shuffle are not counted, as in the paper.
     """
-    kernels = (tensor for _, tensor in _plain_parameters(model) if tensor.ndim == 4)
+    kernels = (tensor for _, tensor in plain_parameters(model) if tensor.ndim == 4)
     return sum(kernel.size for kernel in kernels) * height * width
 
 
-def _plain_parameters(model):
+def plain_parameters(model):
     """(name, tensor) of the plain network's parameters, in the order of the layers."""
     for path, layer in model.named_sublayers():
         if isinstance(layer, (LinearBlock, paddle.nn.Conv2D)):
