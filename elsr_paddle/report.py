@@ -242,9 +242,9 @@ def architecture_figure(path, model):
     from elsr_paddle.models import count_parameters, multiply_adds
 
     nodes = _traced(model)
-    figure = Figure(figsize=(1.75 * len(nodes), 4))
+    figure = Figure(figsize=(1.8 * len(nodes), 3.6))
     axis = figure.add_axes((0, 0, 1, 0.88))
-    axis.set(xlim=(-0.5, len(nodes) - 0.5), ylim=(-0.8, 1.1))
+    axis.set(xlim=(-0.5, len(nodes) - 0.5), ylim=(-0.75, 0.85))
     axis.set_axis_off()
     for index, node in enumerate(nodes):
         _draw_node(axis, index, node)
@@ -341,9 +341,9 @@ def _draw_node(axis, index, node):
     for line, text in enumerate(node.lines):
         height = 0.1 * (len(node.lines) - 1) - 0.2 * line
         weight = "normal" if line else "bold"
-        axis.text(index, height, text, ha="center", va="center", weight=weight, fontsize=11)
+        axis.text(index, height, text, ha="center", va="center", weight=weight, fontsize=10)
     shape = _symbolic(node.value.shape)
-    axis.text(index, -0.58, shape, ha="center", va="center", fontsize=11, style="italic")
+    axis.text(index, -0.58, shape, ha="center", va="center", fontsize=10, style="italic")
 
 
 def _symbolic(shape):
