@@ -17,4 +17,32 @@ except ModuleNotFoundError as error:
         "an NVIDIA GPU install `paddlepaddle-gpu` as https://www.paddlepaddle.org.cn/install says"
     ) from error
 
-__all__ = ["paddle"]
+__all__ = ["paddle", "select_device"]
+
+
+def select_device(name=None):
+    """Run everything that follows on a device.
+
+    Parameters
+    ----------
+    name : str or None, such as "cpu", "gpu" or "gpu:1"; None takes a GPU where there is one.
+
+    Returns
+    -------
+    str, the device taken.
+
+    Raises
+    ------
+    InputError if this build of Paddle or this machine has no such device.
+    """
+    has_gpu = paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+    name = name or ("gpu" if has_gpu else "cpu")
+    if name.startswith("gpu") and not has_gpu:
+        raise InputError(
+            f"expected a device of this machine but got {name}: Paddle {paddle.__version__} finds "
+            "no GPU here; use cpu, or install paddlepaddle-gpu"
+        )
+    try:
+        return str(paddle.device.set_device(name))
+    except (ValueError, RuntimeError) as error:  # Paddle's words for a device it does not know
+        raise InputError(f"expected cpu, gpu or gpu:N as device but got {name!r}") from error
