@@ -95,6 +95,16 @@ def load_weights(path):
     return weights, metadata
 
 
+def read_arrays(path):
+    """The arrays of a file of weights: ours, or by its suffix a `.pdparams` from elsewhere.
+
+    Raises
+    ------
+    FileNotFoundError, InputError as `load_weights` and `load_pdparams`.
+    """
+    return load_pdparams(path) if Path(path).suffix == ".pdparams" else load_weights(path)[0]
+
+
 def _digest(tensors, text):
     """SHA-256 over names, types, shapes and bytes of all tensors, and the metadata's JSON."""
     digest = hashlib.sha256(text.encode())

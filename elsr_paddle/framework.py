@@ -43,6 +43,7 @@ def select_device(name=None):
             "no GPU here; use cpu, or install paddlepaddle-gpu"
         )
     try:
-        return str(paddle.device.set_device(name))
+        paddle.device.set_device(name)
+        return paddle.device.get_device()
     except (ValueError, RuntimeError) as error:  # Paddle's words for a device it does not know
         raise InputError(f"expected cpu, gpu or gpu:N as device but got {name!r}") from error

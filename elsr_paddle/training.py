@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import elsr_paddle
-from elsr_paddle.checkpoint import load_tensors, save_tensors
+from elsr_paddle.checkpoint import load_tensors, read_arrays, save_tensors
 from elsr_paddle.data import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
@@ -84,6 +84,22 @@ class Run:
     @property
     def metrics(self):
         return self.folder / "metrics.jsonl"
+
+    def claim(self, *, resume, overwrite):
+        """Make sure that what an earlier run left in the folder is continued or given up by choice.
+
+        Raises
+        ------
+        InputError if there is something and neither is asked for.
+        """
+        found = [path for path in (self.state, self.metrics, self.best, self.last) if path.exists()]
+        if overwrite:
+            for path in found:
+                path.unlink()
+        elif found and not resume:
+            raise InputError(
+                f"{self.folder} holds a run already: --resume continues it, --overwrite trains anew"
+            )
 
 
 
@@ -230,15 +246,15 @@ def image_function(model):
     return upscale
 
 
-def fit(run, train_pairs, val_pairs, *, start_weights=None, workers=0, on_metrics=None):
+def fit(run, train_pairs, val_pairs, *, start=None, workers=1, on_metrics=None):
     """Train one stage to its end, from its saved state where there is one.
 
     Parameters
     ----------
     run : Run
     train_pairs, val_pairs : Pairs of the stage's scale
-    start_weights : dict of arrays to start from; None for a stage from scratch.
-    workers : int, processes that read patches; 0 reads in this one.
+    start : Path of weights to start from (.safetensors or .pdparams); None trains from scratch.
+    workers : int, threads that prepare patches.
     on_metrics : callable(dict), called with each line of metrics.
 
     Returns
@@ -247,11 +263,10 @@ def fit(run, train_pairs, val_pairs, *, start_weights=None, workers=0, on_metric
 
     Raises
     ------
-    InputError if data and stage do not fit, the state belongs to another run, the disk is full, or
-        the loss is no longer finite (the last good state is kept).
+    InputError if patch and pairs do not fit, the state belongs to another run, the disk is full,
+        or the loss is no longer finite (the last good state is kept).
     Interrupted after Ctrl-C or SIGTERM; the state is saved first.
     """
-    _check_scales(run.stage, train_pairs, val_pairs)
     rank, world_size = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
     trainer = Trainer(run)
     batches = PatchBatches(
@@ -262,7 +277,9 @@ def fit(run, train_pairs, val_pairs, *, start_weights=None, workers=0, on_metric
         rank=rank,
         world_size=world_size,
     )
-    progress = _begin(run, trainer, start_weights, _identity(run, train_pairs, world_size))
+    progress = _begin(run, trainer, start, _identity(run, train_pairs, world_size))
+    if trainer.step == run.stage.steps:
+        return progress["best"]
     recorder = _Recorder(run, val_pairs, progress, on_metrics) if rank == 0 else None
     with _stop_signals(enabled=world_size == 1) as stop_requested:
         for lr, hr in batches.loader(trainer.step, run.stage.steps, workers=workers):
@@ -272,14 +289,6 @@ def fit(run, train_pairs, val_pairs, *, start_weights=None, workers=0, on_metric
             if stop_requested.is_set():
                 raise Interrupted
     return progress["best"]
-
-
-def _check_scales(stage, *files):
-    for pairs in files:
-        if pairs.scale != stage.scale:
-            raise InputError(
-                f"stage {stage.number} trains x{stage.scale} but {pairs.path} holds x{pairs.scale}"
-            )
 
 
 def _identity(run, train_pairs, world_size):
@@ -294,11 +303,11 @@ def _identity(run, train_pairs, world_size):
     }
 
 
-def _begin(run, trainer, start_weights, identity):
+def _begin(run, trainer, start, identity):
     """Bring the trainer to where the run stands; gives what the run knows of its progress."""
     if not run.state.exists():
-        if start_weights is not None:
-            fresh = trainer.start_from(start_weights)
+        if start is not None:
+            fresh = trainer.start_from(read_arrays(start))
             log.info("fresh parameters: %s", ", ".join(fresh) or "none")
         return {"identity": identity, "step": 0, "best": None, "scaler": {}}
     tensors, progress = load_tensors(run.state)
