@@ -13,7 +13,6 @@ DEMO_STEPS ?= 600
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.installed-cpu
-	$(BIN)/python -m elsr_paddle.demo
 	$(BIN)/python train.py --stage 1..5 --steps $(DEMO_STEPS)
 	$(BIN)/python test.py
 	$(BIN)/python test_video.py

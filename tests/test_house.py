@@ -1,0 +1,101 @@
+"""What holds the project together: its metadata, what it imports, and what it leaves to the user."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
+MODULES = sorted((ROOT / "elsr_paddle").rglob("*.py"))
+
+
+def run(code):
+    """Run `code` in a fresh interpreter at the root of the project."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def imported(path):
+    """Names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_comes_without_loading_paddle(script):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{script}', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path('{script}', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    status = end.code\n"
+        "print('paddle' in sys.modules, status or 0)"
+    )
+    done = run(code)
+    assert done.stdout.splitlines()[0].startswith("usage:"), done.stderr
+    assert done.stdout.splitlines()[-1] == "False 0"
+
+
+def test_the_package_never_imports_a_script():
+    scripts = {Path(name).stem for name in SCRIPTS}
+    assert not {name for path in MODULES for name in imported(path)} & scripts
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_only_scripts_print(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert path.name == "cli.py" or not any(
+        isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls
+    )
+
+
+def test_pictures_videos_and_data_are_handled_without_paddle():
+    names = ("images", "metrics", "resize", "degrade", "pairs", "sources", "preparing", "video",
+             "evaluation", "report", "demo", "stages", "cli")  # fmt: skip
+    imports = "; ".join(f"import elsr_paddle.{name}" for name in names)
+    done = run(f"{imports}; import sys; print('paddle' in sys.modules)")
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_without_paddle_one_line_names_the_extra_and_the_gpu_wheel():
+    done = run(
+        "import sys; sys.modules['paddle'] = None\n"
+        "from elsr_paddle import cli\n"
+        "def main():\n"
+        "    import elsr_paddle.models\n"
+        "cli.run(main)"
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "elsr-paddle[cpu]" in line
+    assert "paddlepaddle-gpu" in line
+
+
+def test_paddle_is_an_extra_and_not_a_dependency():
+    text = (ROOT / "pyproject.toml").read_text()
+    core = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE).group(1)
+    assert "paddlepaddle" not in core
+    assert 'cpu = ["paddlepaddle' in text
+
+
+def test_everything_imported_is_declared():
+    text = (ROOT / "pyproject.toml").read_text().lower()
+    package_of = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image",
+                  "paddle": "paddlepaddle"}  # fmt: skip
+    used = {name.split(".")[0] for path in MODULES for name in imported(path)}
+    foreign = used - set(sys.stdlib_module_names) - {"elsr_paddle", "__future__"}
+    missing = {name for name in foreign if package_of.get(name, name) not in text}
+    assert not missing
+
+
+def test_no_text_of_the_readme_points_to_a_file_that_is_not_there():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", readme)
+    assert not [link for link in links if not (ROOT / link).exists()]

@@ -1,0 +1,162 @@
+"""Tables and pictures: what they say, and that they can be read."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from elsr_paddle import report
+from elsr_paddle.errors import InputError
+from elsr_paddle.images import read_image
+from elsr_paddle.models import build_model
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures drawn during a test, for a look at their texts and lines."""
+    figures = []
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda figure, path, **_: figures.append(figure) or path.write_bytes(b"a picture"),
+    )
+    return figures
+
+
+def texts(figure):
+    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return [artist.get_text() for artist in found if artist.get_text()]
+
+
+def line(axis, label):
+    return next(item for item in axis.lines if item.get_label().startswith(label))
+
+
+def comparison(height=48, width=64):
+    """An HR image and two restorations that differ in one 8x8 block only."""
+    hr = np.full((height, width, 3), 100, np.uint8)
+    other = hr.copy()
+    other[32:40, 40:48] = 200
+    return {"LR": hr[::4, ::4], "bicubic": hr.copy(), "ELSR": other, "HR": hr}
+
+
+def metrics(bicubic_db):
+    """Lines of a metrics.jsonl: training every 10 steps, validation every 50."""
+    lines = [{"stage": 1, "step": step, "loss": 1 / (step + 1)} for step in range(0, 200, 10)]
+    for step in range(0, 200, 50):
+        reached = bicubic_db + step / 100
+        lines.append({
+            "stage": 1, "step": step, "psnr_rgb_db": reached, "psnr_y_db": reached + 2,
+            "bicubic_rgb_db": bicubic_db, "bicubic_y_db": bicubic_db + 1.5,
+        })  # fmt: skip
+    return lines
+
+
+def test_a_table_aligns_its_columns_and_is_markdown():
+    text = report.table(["image", "bicubic"], [["baby.png", 33.909], ["a.png", None]])
+    assert text.splitlines() == [
+        "| image    | bicubic |",
+        "| -------- | ------: |",
+        "| baby.png |   33.91 |",
+        "| a.png    |       - |",
+    ]
+
+
+def test_a_table_refuses_a_row_of_another_length():
+    with pytest.raises(InputError, match="rows of 2 cells"):
+        report.table(["image", "dB"], [["baby.png"]])
+
+
+def test_every_figure_is_a_picture_file_without_leftovers(tmp_path):
+    report.still_figure(tmp_path / "still.png", "baby.png", comparison(), {"bicubic": 30.0})
+    report.frames_figure(tmp_path / "frames.png", {"bicubic": [30.0, 31.0]})
+    report.losses_figure(tmp_path / "losses.png", {1: metrics(30)})
+    report.architecture_figure(tmp_path / "network.png", elsr())
+    names = ["frames.png", "losses.png", "network.png", "still.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert all(min(read_image(tmp_path / name).shape[:2]) > 300 for name in names)
+
+
+def test_a_still_figure_has_the_db_in_its_titles(tmp_path, drawn):
+    psnr_db = {"bicubic": 28.416, "ELSR": 29.6}
+    report.still_figure(tmp_path / "still.png", "baby.png, x4", comparison(), psnr_db)
+    shown = texts(drawn[0])
+    for title in ("baby.png, x4", "LR", "bicubic, 28.42 dB", "ELSR, 29.60 dB", "HR"):
+        assert title in shown
+
+
+def test_a_still_figure_enlarges_where_bicubic_and_the_network_differ_most(tmp_path, drawn):
+    report.still_figure(tmp_path / "still.png", "title", comparison(), {})
+    crop_of_elsr = drawn[0].axes[6].images[0].get_array()  # below the third of four columns
+    assert crop_of_elsr.shape == (24, 24, 3)
+    assert (crop_of_elsr == 200).all(axis=2).sum() == 64  # the whole block that differs
+
+
+def test_a_still_figure_shows_the_crop_asked_for_and_the_lr_pixels_enlarged(tmp_path, drawn):
+    images = comparison()
+    images["LR"] = np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
+    report.still_figure(tmp_path / "still.png", "title", images, {}, crop=(4, 8, 16, 20))
+    crop = drawn[0].axes[4].images[0].get_array()
+    np.testing.assert_array_equal(crop, images["LR"][1:5, 2:7].repeat(4, 0).repeat(4, 1))
+
+
+@pytest.mark.parametrize("crop", [(-1, 0, 8, 8), (0, 0, 49, 8), (0, 60, 8, 8), (0, 0, 0, 8)])
+def test_a_still_figure_refuses_a_crop_outside_the_picture(tmp_path, crop):
+    with pytest.raises(InputError, match="crop inside 64x48"):
+        report.still_figure(tmp_path / "still.png", "title", comparison(), {}, crop=crop)
+
+
+def test_a_still_figure_needs_something_to_compare(tmp_path):
+    with pytest.raises(InputError, match="two images or more"):
+        report.still_figure(tmp_path / "still.png", "title", {"HR": comparison()["HR"]}, {})
+
+
+def test_the_frames_figure_leaves_equal_frames_out_of_line_and_mean(tmp_path, drawn):
+    report.frames_figure(tmp_path / "frames.png", {"ELSR": [30.0, float("inf"), 32.0]})
+    drawn_line = line(drawn[0].axes[0], "ELSR, mean 31.00 dB")
+    np.testing.assert_array_equal(drawn_line.get_ydata(), [30, np.nan, 32])
+
+
+def test_the_losses_figure_draws_every_stage_against_bicubic(tmp_path, drawn):
+    report.losses_figure(tmp_path / "losses.png", {1: metrics(33), "stage 2, x4": metrics(27)})
+    first_rgb, second_rgb, second_y = (drawn[0].axes[index] for index in (2, 3, 5))
+    assert {"stage 1", "stage 2, x4"} <= set(texts(drawn[0]))
+    assert line(first_rgb, "bicubic 33.00").get_ydata()[0] == 33
+    np.testing.assert_allclose(line(second_rgb, "best 28.50").get_ydata(), [27, 27.5, 28, 28.5])
+    assert line(second_y, "bicubic 28.50")
+
+
+def test_the_losses_figure_draws_a_stage_that_has_only_begun(tmp_path):
+    report.losses_figure(tmp_path / "losses.png", {1: [], 2: [{"step": 1, "loss": 0.5}]})
+    assert (tmp_path / "losses.png").exists()
+
+
+def test_the_losses_figure_says_when_nothing_was_trained(tmp_path):
+    with pytest.raises(InputError, match="train one first"):
+        report.losses_figure(tmp_path / "losses.png", {})
+
+
+def elsr(**config):
+    return build_model({"model": "elsr", "config": {"scale": 4, **config}})
+
+
+def test_the_drawing_of_the_network_names_layers_parameters_and_cost(tmp_path, drawn):
+    report.architecture_figure(tmp_path / "network.png", elsr())
+    shown = texts(drawn[0])
+    # The network of arXiv 2208.14600 with a slope per channel, 320x180 -> 1280x720.
+    assert shown[-1].startswith("ELSR: 3,474 parameters, 195.96 M multiply-adds")
+    for text in ("head", "body.0", "body.1", "body.2", "tail", "6 → 48 channels", "3 × 4H × 4W"):
+        assert text in shown
+
+
+def test_the_drawing_of_the_network_finds_the_skip_by_itself():
+    nodes = report._traced(elsr())
+    by_name = {node.lines[0]: index for index, node in enumerate(nodes)}
+    joined = [nodes[index].sources for index in (by_name["tail"], by_name["shuffle"])]
+    assert joined == [[by_name["head"], by_name["body.2"]], [by_name["tail"]]]
+
+
+def test_the_drawing_of_a_network_in_training_is_that_of_the_network_it_becomes():
+    model = build_model({"model": "elsr", "config": {"scale": 4}}, expansion=16)
+    assert [node.lines for node in report._traced(model)] == [
+        node.lines for node in report._traced(elsr())
+    ]
