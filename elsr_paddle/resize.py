@@ -14,6 +14,7 @@ from scipy import sparse
 
 from elsr_paddle.errors import InputError
 
+BLOCK_VALUES = 2**17  # float64 values at work at once: they stay in the cache, whatever the image
 CUBIC_WIDTH = 4  # input pixels the kernel covers before it is stretched against aliasing
 
 
@@ -119,13 +120,16 @@ def weights(in_length, out_length, scale, kernel, kernel_width):
 def apply(matrix, image, axis):
     """Resample one axis of an image; uint8 is rounded half up and clipped, float stays float."""
     first = np.moveaxis(image, axis, 0)
-    flat = first.reshape(first.shape[0], -1).astype(np.float64)
-    flat = matrix @ flat
-    if image.dtype == np.uint8:
-        flat += 0.5  # truncation below makes this MATLAB's uint8(): halves go up, range clipped
-        np.clip(flat, 0, 255, out=flat)
-    flat = flat.astype(image.dtype)
-    return np.ascontiguousarray(np.moveaxis(flat.reshape(-1, *first.shape[1:]), 0, axis))
+    lines = first.reshape(first.shape[0], -1)  # (length, lines across the axis)
+    result = np.empty((matrix.shape[0], lines.shape[1]), image.dtype)
+    step = max(1, BLOCK_VALUES // max(lines.shape[0], matrix.shape[0]))
+    for start in range(0, lines.shape[1], step):
+        block = matrix @ lines[:, start : start + step].astype(np.float64)
+        if image.dtype == np.uint8:
+            block += 0.5  # with the truncation below MATLAB's uint8(): halves up, range clipped
+            np.clip(block, 0, 255, out=block)
+        result[:, start : start + step] = block
+    return np.ascontiguousarray(np.moveaxis(result.reshape(-1, *first.shape[1:]), 0, axis))
 
 
 def _mirror(index, length):

@@ -1,0 +1,258 @@
+"""Clips in what a person has: folders of frames, photos, videos, the REDS data set.
+
+A clip is the unit that a training/validation split never cuts. Its frames are decoded when asked
+for. REDS (CC BY 4.0): 720p frames `000/00000000.png` under `train_sharp` and `val_sharp`, and LR
+frames made by MATLAB's bicubic under `train_sharp_bicubic/X4`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+from PIL import Image
+
+from elsr_paddle.errors import InputError
+from elsr_paddle.files import natural_key
+from elsr_paddle.images import IMAGE_SUFFIXES, list_images, read_image
+from elsr_paddle.video import main_stream, numbered_frames
+
+VIDEO_SUFFIXES = frozenset(
+    {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+    | {".y4m"}
+)
+VALIDATION_SHARE = 0.1  # of the clips, when nothing else is said
+REDS_SCALE = 4  # of the LR frames that come with REDS
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame, decoded or still a file, and its LR file where one is given."""
+
+    number: int  # in its clip, from 0
+    image: object  # uint8 (H, W, 3), or the Path of a picture
+    given_lr: Path | None = None
+
+    def read(self):
+        """The frame as uint8 (H, W, 3) RGB; InputError, naming the file, if it cannot be read."""
+        return read_image(self.image) if isinstance(self.image, Path) else self.image
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames that belong together: picture files in natural order, or one video file."""
+
+    name: str
+    paths: tuple = ()  # of Path, one picture a frame
+    video: Path | None = None
+    given_lr: Path | None = None  # folder with an x4 LR file of the same name for each picture
+
+    def frames(self, every=1, on_error=None):
+        """Yield every `every`-th Frame; videos are decoded here, pictures by `Frame.read`.
+
+        Parameters
+        ----------
+        every : int, at least 1
+        on_error : callable that takes the InputError of a video that breaks off; None raises it.
+        """
+        if every < 1:
+            raise InputError(f"expected to take every 1st, 2nd, ... frame but got every={every}")
+        if self.video is not None:
+            for number, image in numbered_frames(self.video, every, on_error):
+                yield Frame(number, image)
+        for number in range(0, len(self.paths), every):
+            yield Frame(number, self.paths[number], self._lr_of(self.paths[number]))
+
+    def count(self, every=1):
+        """How many frames `frames` will yield; of a video, what its header says, or None."""
+        total = len(self.paths) if self.video is None else _frames_in_header(self.video)
+        return None if total is None else -(-total // every)
+
+    def _lr_of(self, path):
+        lr = self.given_lr / path.name if self.given_lr else None
+        return lr if lr is not None and lr.is_file() else None
+
+
+def find_clips(paths):
+    """The clips under any number of folders, pictures and video files.
+
+    A folder whose pictures share one size is a clip; where they differ, and for a picture named by
+    itself, each is a photo: a clip of one frame. Folders are searched all the way down.
+
+    Parameters
+    ----------
+    paths : iterable of str or Path
+
+    Returns
+    -------
+    list of Clip, in the order of `paths` and in natural order within each; names are unique.
+
+    Raises
+    ------
+    InputError if a path is missing, of no known kind, or holds neither pictures nor videos.
+    """
+    return _with_unique_names([clip for path in paths for clip in _clips_at(Path(path))])
+
+
+def find_reds(root="auto"):
+    """The clips of a REDS folder: both `root/train/train_sharp` and `root/train_sharp` are known.
+
+    Parameters
+    ----------
+    root : str or Path; "auto" looks in `data` and two levels below, as AI Studio mounts data sets
+        under `data/data<ID>`.
+
+    Returns
+    -------
+    (train, val) : lists of Clip; val is empty when REDS' own validation clips are not there. Clips
+        know their given x4 LR frames where `train_sharp_bicubic/X4` is there.
+
+    Raises
+    ------
+    InputError if there is no REDS layout.
+    """
+    for candidate in _auto_roots() if str(root) == "auto" else [Path(root)]:
+        train, val = _reds_half(candidate, "train"), _reds_half(candidate, "val")
+        if train:
+            return train, val
+    raise InputError(
+        f"expected REDS ({root}) with train/train_sharp/000/00000000.png or "
+        "train_sharp/000/00000000.png but found none; unpack its archives or give its folder"
+    )
+
+
+def split_clips(clips, validation=None):
+    """Split into training and validation by whole clips.
+
+    Parameters
+    ----------
+    clips : list of Clip
+    validation : None for a tenth of the clips, at least one of two or more; a number of clips,
+        taken evenly spread; or a list of names, whole ("set/007") or their last part ("007").
+
+    Returns
+    -------
+    (train, val) : lists of Clip, each in the given order
+
+    Raises
+    ------
+    InputError if a name is unknown or no clip is left to train on.
+    """
+    if validation is None:
+        validation = max(1, round(VALIDATION_SHARE * len(clips))) if len(clips) > 1 else 0
+    choose = _spread if isinstance(validation, int) else _named
+    chosen = choose(clips, validation)
+    train = [clip for clip in clips if clip.name not in chosen]
+    if not train:
+        raise InputError(
+            f"expected at least one clip to train on but all {len(clips)} went to validation; "
+            "choose fewer"
+        )
+    return train, [clip for clip in clips if clip.name in chosen]
+
+
+def _spread(clips, count):
+    if not 0 <= count < len(clips):
+        raise InputError(f"expected 0..{len(clips) - 1} validation clips but got {count}")
+    return {clips[(2 * i + 1) * len(clips) // (2 * count)].name for i in range(count)}
+
+
+def _named(clips, names):
+    chosen = set()
+    for name in names:
+        found = {clip.name for clip in clips if name in (clip.name, clip.name.split("/")[-1])}
+        if not found:
+            raise InputError(
+                f"expected the name of a clip but got {name!r}; there are "
+                f"{', '.join(clip.name for clip in clips[:5])}{', ...' if len(clips) > 5 else ''}"
+            )
+        chosen |= found
+    return chosen
+
+
+def _clips_at(path):
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        clips = list(_clips_in_folder(path, path.resolve().name))
+        if not clips:
+            raise InputError(f"expected pictures or videos in {path} but found none")
+        return clips
+    if not path.exists():
+        raise InputError(f"no such file or folder: {path}")
+    if suffix in VIDEO_SUFFIXES:
+        return [Clip(path.stem, video=path)]
+    if suffix in IMAGE_SUFFIXES:
+        return [Clip(path.stem, (path,))]
+    raise InputError(f"expected a folder, a picture or a video but got {path}")
+
+
+def _clips_in_folder(folder, name):
+    pictures = list_images(folder)
+    if _differ_in_size(pictures):
+        yield from (Clip(f"{name}/{picture.stem}", (picture,)) for picture in pictures)
+    elif pictures:
+        yield Clip(name, tuple(pictures))
+    for path in sorted(folder.iterdir(), key=natural_key):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _clips_in_folder(path, f"{name}/{path.name}")
+        elif path.suffix.lower() in VIDEO_SUFFIXES:
+            yield Clip(f"{name}/{path.stem}", video=path)
+
+
+def _differ_in_size(pictures):
+    """Whether pictures are photos rather than frames; stops at the first that differs."""
+    known = None
+    for picture in pictures:
+        try:
+            with Image.open(picture) as header:
+                size = header.size
+        except (OSError, ValueError, Image.DecompressionBombError):
+            continue  # whoever reads the picture names it
+        known = known or size
+        if size != known:
+            return True
+    return False
+
+
+def _with_unique_names(clips):
+    """Number the clips that share a name: "000", "000 (2)"; "a.png" beside "a.jpg" is such."""
+    seen = Counter()
+    unique = []
+    for clip in clips:
+        seen[clip.name] += 1
+        number = seen[clip.name]
+        unique.append(clip if number == 1 else replace(clip, name=f"{clip.name} ({number})"))
+    return unique
+
+
+def _auto_roots():
+    data = Path("data")
+    below = [*data.glob("*/"), *data.glob("*/*/")]
+    return [data, *sorted(below, key=natural_key)]
+
+
+def _reds_half(root, part):
+    """Clips of "train" or "val" in either layout; none if neither is there."""
+    for base in (root / part, root):
+        sharp, given = base / f"{part}_sharp", base / f"{part}_sharp_bicubic" / f"X{REDS_SCALE}"
+        if sharp.is_dir():
+            folders = sorted((path for path in sharp.iterdir() if path.is_dir()), key=natural_key)
+            clips = (_reds_clip(folder, given / folder.name) for folder in folders)
+            return [clip for clip in clips if clip.paths]
+    return []
+
+
+def _reds_clip(folder, given):
+    return Clip(folder.name, tuple(list_images(folder)), given_lr=given if given.is_dir() else None)
+
+
+def _frames_in_header(video):
+    try:
+        with av.open(str(video)) as container:
+            return main_stream(container).frames or None
+    except (av.FFmpegError, InputError):
+        return None  # whoever decodes the video says what is wrong with it
