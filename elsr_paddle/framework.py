@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         "an NVIDIA GPU install `paddlepaddle-gpu` as https://www.paddlepaddle.org.cn/install says"
     ) from error
 
-__all__ = ["paddle", "select_device"]
+__all__ = ["paddle", "select_device", "synchronize"]
 
 
 def select_device(name=None):
@@ -47,3 +47,12 @@ def select_device(name=None):
         return paddle.device.get_device()
     except (ValueError, RuntimeError) as error:  # Paddle's words for a device it does not know
         raise InputError(f"expected cpu, gpu or gpu:N as device but got {name!r}") from error
+
+
+def synchronize():
+    """Wait until the device has finished all it was given; a CPU has when a call returns.
+
+    (`paddle.device.synchronize` raises on a CPU build.)
+    """
+    if paddle.device.get_device() != "cpu":
+        paddle.device.synchronize()

@@ -1,0 +1,71 @@
+"""Summaries of evaluations as tables of text, with what others have published beside them."""
+
+from __future__ import annotations
+
+from elsr_paddle.published import published
+from elsr_paddle.report import table
+
+
+def scores_table(figures, model_name):
+    """A row for each picture or frame, and their mean.
+
+    Parameters
+    ----------
+    figures : dict, from `evaluation.summary`
+    model_name : str
+
+    Returns
+    -------
+    str
+    """
+    label = model_name.upper()
+    headers = ["picture", "bicubic dB", "SSIM", f"{label} dB", "SSIM", f"{label} vs bicubic dB"]
+    records = [*figures["items"], {"name": "mean", **figures["mean"]}]
+    return table(headers, [_scores_row(record, model_name) for record in records])
+
+
+def _scores_row(record, model_name):
+    bicubic, network = record["bicubic"], record[model_name]
+    return [
+        record["name"],
+        bicubic["psnr_db"], _four_decimals(bicubic["ssim"]),
+        network["psnr_db"], _four_decimals(network["ssim"]),
+        network["psnr_against_bicubic_db"],
+    ]  # fmt: skip
+
+
+def _four_decimals(ssim):
+    return f"{ssim:.4f}"
+
+
+def benchmark_table(sets, model_name, *, scale, parameters, comparable):
+    """A row for each method, a column for each set: PSNR in dB / SSIM.
+
+    Parameters
+    ----------
+    sets : dict, name of the set -> dict from `evaluation.summary`
+    model_name : str
+    scale, parameters : int, of the network
+    comparable : bool, whether published figures may stand beside ours: LR by MATLAB's bicubic, PSNR
+        on Y without the border.
+
+    Returns
+    -------
+    str
+    """
+    rows = [
+        _measured_row("bicubic", "-", sets, "bicubic"),
+        _measured_row(model_name.upper(), f"{parameters:,}", sets, model_name),
+    ]
+    rows += [_published_row(row, sets) for row in published(scale, sets) if comparable]
+    return table([f"x{scale}", "parameters", *sets, "source"], rows)
+
+
+def _measured_row(label, parameters, sets, method):
+    means = [figures["mean"][method] for figures in sets.values()]
+    cells = [f"{mean['psnr_db']:.2f} / {mean['ssim']:.4f}" for mean in means]
+    return [label, parameters, *cells, "this run"]
+
+
+def _published_row(row, sets):
+    return [row.method, row.parameters, *(row.psnr_db.get(name) for name in sets), row.source]
