@@ -99,7 +99,7 @@ def find_data(args, first):
 
 
 def make_run(stage, args):
-    from elsr_paddle.training import Run
+    from elsr_paddle.runs import Run
 
     config = {"scale": stage.scale, "width": args.width, "prelu": args.prelu}
     return Run(
@@ -116,7 +116,7 @@ def make_run(stage, args):
 def train_stage(run, args, folder, weights, say):
     """Train one stage; gives the metrics of its best validation."""
     from elsr_paddle import training
-    from elsr_paddle.data import Pairs
+    from elsr_paddle.pairs import Pairs
 
     number, scale = run.stage.number, run.stage.scale
     weights = weights or run.stage.init_from and args.out / f"stage{number - 1}/best.safetensors"
@@ -128,22 +128,22 @@ def train_stage(run, args, folder, weights, say):
     try:
         return training.fit(run, train_pairs, val_pairs, start=weights, workers=args.workers,
                             on_metrics=metrics_printer(run, args.visualdl, say))
-    except training.Interrupted:
-        say(f"stopped at your word; {run.state} is saved, and --resume continues from it")
-        raise KeyboardInterrupt from None
+    except KeyboardInterrupt:
+        say(f"stopped; {run.state} is saved: the same command with --resume continues")
+        raise
 
 
 def metrics_printer(run, visualdl_folder, say):
     """A function that shows each line of metrics, and logs it for VisualDL if asked to."""
-    writer = visualdl_writer(visualdl_folder / f"stage{run.stage.number}") if visualdl_folder else None
+    curves = visualdl_folder and visualdl_folder / f"stage{run.stage.number}"
+    writer = visualdl_writer(curves) if curves else None
 
     def show(record):
-        line = (f"stage {record['stage']} step {record['step']}/{run.stage.steps} "
-                f"loss {record['loss']:.5f}, {record['steps_per_second']:.1f} steps/s")
+        line = "stage {stage} step {step}/{0} loss {loss:.5f}, {steps_per_second:.1f} steps/s"
         if "psnr_rgb_db" in record:
-            line += (f"; RGB {record['psnr_rgb_db']:.2f} dB (bicubic {record['bicubic_rgb_db']:.2f})"
-                     f", Y {record['psnr_y_db']:.2f} dB (bicubic {record['bicubic_y_db']:.2f})")
-        say(line, flush=True)
+            line += ("; RGB {psnr_rgb_db:.2f} dB (bicubic {bicubic_rgb_db:.2f})"
+                     ", Y {psnr_y_db:.2f} dB (bicubic {bicubic_y_db:.2f})")
+        say(line.format(run.stage.steps, **record), flush=True)
         if writer:
             for name, value in record.items():
                 writer.add_scalar(name, value, record["step"])
@@ -162,7 +162,7 @@ def visualdl_writer(folder):
 def redraw_curves(args):
     """Draw the curves of every stage found, not only of those just trained; gives the path."""
     from elsr_paddle.report import losses_figure
-    from elsr_paddle.training import read_metrics
+    from elsr_paddle.runs import read_metrics
 
     runs = {n: read_metrics(args.out / f"stage{n}" / "metrics.jsonl") for n in STAGES}
     path = args.plots / "training_losses.png"

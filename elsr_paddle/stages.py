@@ -19,7 +19,7 @@ HALVINGS = 5  # of the learning rate over a stage with the halving schedule
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training; every field but `number` and `init_from` is also a flag of train.py."""
+    """One stage of training; every field but `number` and `init_from` is a flag of train.py."""
 
     number: int
     scale: int  # x2, x3 or x4

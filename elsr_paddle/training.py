@@ -1,4 +1,4 @@
-"""Training one stage: what a step changes, what is validated and kept, how a run is continued.
+"""Training one stage: what a step changes, what is validated, how a run is continued.
 
 Everything random is a function of (seed, step), so the state of a run is its tensors and its step:
 a run killed at any moment continues from the last state to the same bits, on the same number of
@@ -7,30 +7,23 @@ threads and processes.
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import signal
-import sys
 import threading
-import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 
 import numpy as np
 
-import elsr_paddle
-from elsr_paddle.checkpoint import load_tensors, read_arrays, save_tensors
+from elsr_paddle.checkpoint import load_tensors, read_arrays
 from elsr_paddle.data import PatchBatches
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import atomic_write
+from elsr_paddle.evaluation import PROTOCOLS, score
 from elsr_paddle.framework import paddle
-from elsr_paddle.images import image_to_tensor, rgb_to_y, tensor_to_image
-from elsr_paddle.metrics import psnr
+from elsr_paddle.images import image_to_tensor, tensor_to_image
 from elsr_paddle.models import build_model, load_arrays, plain_parameters, to_arrays, warm_start
 from elsr_paddle.resize import imresize
-from elsr_paddle.stages import Stage
+from elsr_paddle.runs import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -38,69 +31,6 @@ LOSSES = {
     "l1": paddle.nn.functional.l1_loss,
     "l2": paddle.nn.functional.mse_loss,
 }
-
-
-class Interrupted(Exception):
-    """Training was asked to stop; its state is saved."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One stage on its way: everything but the data that decides which bits come out.
-
-    Attributes
-    ----------
-    stage : Stage
-    network : dict with "model" and "config", as the metadata of a weights file.
-    folder : Path that holds best.safetensors, last.safetensors, state.safetensors, metrics.jsonl.
-    seed : int
-    validate_every : int, steps between two validations; the state is saved along with each.
-    log_every : int, steps over which the loss is averaged for one line of metrics.
-    val_rows : int, pairs validated, spread evenly over the validation file.
-    amp : bool, float16 arithmetic where the GPU has it.
-    """
-
-    stage: Stage
-    network: dict
-    folder: Path
-    seed: int = 0
-    validate_every: int = 500
-    log_every: int = 100
-    val_rows: int = 50
-    amp: bool = False
-
-    @property
-    def best(self):
-        return self.folder / "best.safetensors"
-
-    @property
-    def last(self):
-        return self.folder / "last.safetensors"
-
-    @property
-    def state(self):
-        return self.folder / "state.safetensors"
-
-    @property
-    def metrics(self):
-        return self.folder / "metrics.jsonl"
-
-    def claim(self, *, resume, overwrite):
-        """Make sure that what an earlier run left in the folder is continued or given up by choice.
-
-        Raises
-        ------
-        InputError if there is something and neither is asked for.
-        """
-        found = [path for path in (self.state, self.metrics, self.best, self.last) if path.exists()]
-        if overwrite:
-            for path in found:
-                path.unlink()
-        elif found and not resume:
-            raise InputError(
-                f"{self.folder} holds a run already: --resume continues it, --overwrite trains anew"
-            )
-
 
 
 class Trainer:
@@ -225,15 +155,16 @@ def evaluate(upscale, pairs, rows):
 
     Returns
     -------
-    dict with "rgb_db" and "y_db", means of per-image values; both in dB.
+    dict with "rgb_db" and "y_db", means of per-image values.
     """
     chosen = np.unique(np.linspace(0, len(pairs) - 1, rows).astype(int))
-    rgb, luma = [], []
+    psnr_db = {"rgb": [], "y": []}
     for lr, hr in (pairs[row] for row in chosen):
         sr = upscale(lr)
-        rgb.append(psnr(hr, sr))
-        luma.append(psnr(rgb_to_y(hr), rgb_to_y(sr), crop_border=pairs.scale))
-    return {"rgb_db": float(np.mean(rgb)), "y_db": float(np.mean(luma))}
+        for name, values in psnr_db.items():
+            protocol = PROTOCOLS[name]
+            values.append(score(hr, sr, protocol, scale=pairs.scale, structure=False).psnr_db)
+    return {f"{name}_db": float(np.mean(values)) for name, values in psnr_db.items()}
 
 
 def image_function(model):
@@ -265,7 +196,7 @@ def fit(run, train_pairs, val_pairs, *, start=None, workers=1, on_metrics=None):
     ------
     InputError if patch and pairs do not fit, the state belongs to another run, the disk is full,
         or the loss is no longer finite (the last good state is kept).
-    Interrupted after Ctrl-C or SIGTERM; the state is saved first.
+    KeyboardInterrupt after Ctrl-C or SIGTERM; the state is saved first.
     """
     rank, world_size = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
     trainer = Trainer(run)
@@ -280,15 +211,32 @@ def fit(run, train_pairs, val_pairs, *, start=None, workers=1, on_metrics=None):
     progress = _begin(run, trainer, start, _identity(run, train_pairs, world_size))
     if trainer.step == run.stage.steps:
         return progress["best"]
-    recorder = _Recorder(run, val_pairs, progress, on_metrics) if rank == 0 else None
+    recorder = None
+    if rank == 0:
+        recorder = Recorder(run, progress, _validation(run, val_pairs), on_metrics)
     with _stop_signals(enabled=world_size == 1) as stop_requested:
         for lr, hr in batches.loader(trainer.step, run.stage.steps, workers=workers):
             loss = trainer.update(lr, hr)
+            stopping = stop_requested.is_set()
             if recorder:
-                recorder.after_step(trainer, loss, stopping=stop_requested.is_set())
-            if stop_requested.is_set():
-                raise Interrupted
+                recorder.after_step(trainer, loss, stopping)
+            if stopping:
+                raise KeyboardInterrupt
     return progress["best"]
+
+
+def _validation(run, pairs):
+    """A function that scores a network against bicubic, whose own score is computed once."""
+    bicubic = evaluate(lambda lr: imresize(lr, scale=pairs.scale), pairs, run.val_rows)
+
+    def validate(network):
+        scores = evaluate(image_function(network), pairs, run.val_rows)
+        return {
+            **{f"psnr_{colour}": db for colour, db in scores.items()},
+            **{f"bicubic_{colour}": db for colour, db in bicubic.items()},
+        }
+
+    return validate
 
 
 def _identity(run, train_pairs, world_size):
@@ -327,112 +275,6 @@ def _begin(run, trainer, start, identity):
     return progress
 
 
-class _Recorder:
-    """Writes what a run leaves behind: metrics, best and last weights, state."""
-
-    def __init__(self, run, val_pairs, progress, on_metrics):
-        self.run = run
-        self.val_pairs = val_pairs
-        self.progress = progress
-        self.on_metrics = on_metrics or (lambda record: None)
-        self.losses = []
-        self.since = time.perf_counter()
-        run.folder.mkdir(parents=True, exist_ok=True)
-        self._keep_metrics_up_to(progress["step"])
-        bicubic = evaluate(
-            lambda lr: imresize(lr, scale=val_pairs.scale), val_pairs, run.val_rows
-        )
-        self.bicubic = {f"bicubic_{key}": value for key, value in bicubic.items()}
-
-    def after_step(self, trainer, loss, stopping):
-        """Log, validate and save where the step is due for it."""
-        step, last_step = trainer.step, self.run.stage.steps
-        self.losses.append(loss)
-        validating = step % self.run.validate_every == 0 or step == last_step
-        if not (validating or stopping or step % self.run.log_every == 0):
-            return
-        record = self._loss_record(step)
-        if validating:
-            record.update(self._validate(trainer))
-        self._append(record)
-        if validating or stopping:
-            self._save_state(trainer)
-        self.on_metrics(record)
-
-    def _loss_record(self, step):
-        """One line of metrics; stops the run before anything is saved when the loss has gone."""
-        values = [float(loss) for loss in self.losses]
-        mean = sum(values) / len(values)
-        if not math.isfinite(mean):
-            raise InputError(
-                f"the loss of stage {self.run.stage.number} is {mean} at step {step}; what was "
-                f"saved before is intact; train anew with a lower --learning-rate than "
-                f"{self.run.stage.learning_rate}"
-            )
-        now = time.perf_counter()
-        seconds, self.since = now - self.since, now
-        rate = self.run.stage.learning_rate_at(step - 1)
-        self.losses = []
-        return {
-            "stage": self.run.stage.number,
-            "step": step,
-            "loss": mean,
-            "learning_rate": rate,
-            "steps_per_second": len(values) / seconds,
-        }
-
-    def _validate(self, trainer):
-        network = trainer.network()
-        scores = evaluate(image_function(network), self.val_pairs, self.run.val_rows)
-        record = {f"psnr_{key}": value for key, value in scores.items()} | self.bicubic
-        best = self.progress["best"]
-        weights = to_arrays(network)
-        metadata = {**self._provenance(), "step": trainer.step, **record}
-        if best is None or record["psnr_rgb_db"] > best["psnr_rgb_db"]:
-            self.progress["best"] = {"step": trainer.step, **record}
-            save_tensors(self.run.best, weights, metadata)
-        save_tensors(self.run.last, weights, metadata)
-        return record
-
-    def _provenance(self):
-        return {
-            **self.run.network,
-            "stage": asdict(self.run.stage),
-            "seed": self.run.seed,
-            "versions": {
-                "elsr_paddle": elsr_paddle.__version__,
-                "paddle": paddle.__version__,
-                "python": sys.version.split()[0],
-            },
-        }
-
-    def _save_state(self, trainer):
-        scaler = trainer.scaler.state_dict()
-        self.progress.update(
-            step=trainer.step, scaler={k: np.asarray(v).tolist() for k, v in scaler.items()}
-        )
-        save_tensors(self.run.state, trainer.tensors(), self.progress)
-
-    def _append(self, record):
-        with self.run.metrics.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
-
-    def _keep_metrics_up_to(self, step):
-        """Drop the lines of steps that a kill has undone; they will be written again."""
-        kept = [line for line in read_metrics(self.run.metrics) if line["step"] <= step]
-        with atomic_write(self.run.metrics) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-
-def read_metrics(path):
-    """The lines of a metrics file as dicts; a last line cut short by a kill is left out."""
-    path = Path(path)
-    if not path.exists():
-        return []
-    *whole, _ = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in whole]
-
-
 @contextmanager
 def _stop_signals(enabled):
     """Yield an event that Ctrl-C and SIGTERM set, so that a step is never cut in two.
@@ -450,7 +292,8 @@ def _stop_signals(enabled):
             raise KeyboardInterrupt
         requested.set()
 
-    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, request) for number in signals}
     try:
         yield requested
     finally:

@@ -1,0 +1,195 @@
+"""A run of one stage on disk: its description, its metrics, its weights and its state."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+import elsr_paddle
+from elsr_paddle.checkpoint import save_tensors
+from elsr_paddle.errors import InputError
+from elsr_paddle.files import atomic_write
+from elsr_paddle.framework import paddle
+from elsr_paddle.models import to_arrays
+from elsr_paddle.stages import Stage
+
+SCORES = ("psnr_rgb_db", "psnr_y_db", "bicubic_rgb_db", "bicubic_y_db")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stage on its way: everything but the data that decides which bits come out.
+
+    Attributes
+    ----------
+    stage : Stage
+    network : dict with "model" and "config", as the metadata of a weights file.
+    folder : Path that holds best.safetensors, last.safetensors, state.safetensors, metrics.jsonl.
+    seed : int
+    validate_every : int, steps between two validations; the state is saved along with each.
+    log_every : int, steps over which the loss is averaged for one line of metrics.
+    val_rows : int, pairs validated, spread evenly over the validation file.
+    amp : bool, float16 arithmetic where the GPU has it.
+    """
+
+    stage: Stage
+    network: dict
+    folder: Path
+    seed: int = 0
+    validate_every: int = 500
+    log_every: int = 100
+    val_rows: int = 50
+    amp: bool = False
+
+    @property
+    def best(self):
+        return self.folder / "best.safetensors"
+
+    @property
+    def last(self):
+        return self.folder / "last.safetensors"
+
+    @property
+    def state(self):
+        return self.folder / "state.safetensors"
+
+    @property
+    def metrics(self):
+        return self.folder / "metrics.jsonl"
+
+    def claim(self, *, resume, overwrite):
+        """Make sure that what an earlier run left in the folder is continued or given up by choice.
+
+        Raises
+        ------
+        InputError if there is something and neither is asked for.
+        """
+        found = [path for path in (self.state, self.metrics, self.best, self.last) if path.exists()]
+        if overwrite:
+            for path in found:
+                path.unlink()
+        elif found and not resume:
+            raise InputError(
+                f"{self.folder} holds a run already: --resume continues it, --overwrite trains anew"
+            )
+
+
+class Recorder:
+    """Writes what a run leaves behind: metrics, best and last weights, state.
+
+    Parameters
+    ----------
+    run : Run
+    progress : dict with "step" and "best", saved along with the state.
+    validate : callable, network -> dict of SCORES
+    on_metrics : callable(dict) or None, called with each line of metrics.
+    """
+
+    def __init__(self, run, progress, validate, on_metrics=None):
+        self.run = run
+        self.progress = progress
+        self.validate = validate
+        self.on_metrics = on_metrics or (lambda record: None)
+        self.losses = []
+        self.since = time.perf_counter()
+        run.folder.mkdir(parents=True, exist_ok=True)
+        self._keep_metrics_up_to(progress["step"])
+
+    def after_step(self, trainer, loss, stopping):
+        """Log, validate and save where the step is due for it."""
+        step, last_step = trainer.step, self.run.stage.steps
+        self.losses.append(loss)
+        validating = step % self.run.validate_every == 0 or step == last_step
+        if not (validating or stopping or step % self.run.log_every == 0):
+            return
+        record = self._loss_record(step)
+        self._check_finite(trainer, record["loss"])
+        if validating:
+            record.update(self.validate(trainer.network()))
+            self._keep_weights(trainer, record)
+        self._append(record)
+        if validating or stopping:
+            self._save_state(trainer)
+        self.on_metrics(record)
+
+    def _loss_record(self, step):
+        """The line of metrics for the steps since the last one."""
+        values = [float(loss) for loss in self.losses]
+        now = time.perf_counter()
+        seconds, self.since = now - self.since, now
+        self.losses = []
+        return {
+            "stage": self.run.stage.number,
+            "step": step,
+            "loss": sum(values) / len(values),
+            "learning_rate": self.run.stage.learning_rate_at(step - 1),
+            "steps_per_second": len(values) / seconds,
+        }
+
+    def _check_finite(self, trainer, loss):
+        """Stop before anything is saved that can no longer be trained."""
+        weights = to_arrays(trainer.model).values()
+        if not (math.isfinite(loss) and all(np.isfinite(array).all() for array in weights)):
+            raise InputError(
+                f"stage {self.run.stage.number} diverged by step {trainer.step} (loss {loss}); "
+                "what was saved before is intact; --overwrite with a lower --learning-rate than "
+                f"{self.run.stage.learning_rate} trains anew"
+            )
+
+    def _keep_weights(self, trainer, record):
+        """Write last.safetensors, and best.safetensors when no validation was better."""
+        weights = to_arrays(trainer.network())
+        metadata = {
+            **self.run.network,
+            "stage": asdict(self.run.stage),
+            "seed": self.run.seed,
+            "step": trainer.step,
+            **{key: record[key] for key in SCORES},
+            "versions": versions(),
+        }
+        best = self.progress["best"]
+        if best is None or record["psnr_rgb_db"] > best["psnr_rgb_db"]:
+            self.progress["best"] = record
+            save_tensors(self.run.best, weights, metadata)
+        save_tensors(self.run.last, weights, metadata)
+
+    def _save_state(self, trainer):
+        scaler = trainer.scaler.state_dict()
+        self.progress.update(
+            step=trainer.step, scaler={k: np.asarray(v).tolist() for k, v in scaler.items()}
+        )
+        save_tensors(self.run.state, trainer.tensors(), self.progress)
+
+    def _append(self, record):
+        with self.run.metrics.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record) + "\n")
+
+    def _keep_metrics_up_to(self, step):
+        """Drop the lines of steps that a kill has undone; they will be written again."""
+        kept = [line for line in read_metrics(self.run.metrics) if line["step"] <= step]
+        with atomic_write(self.run.metrics) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def read_metrics(path):
+    """The lines of a metrics file as dicts; a last line cut short by a kill is left out."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    *whole, _ = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in whole]
+
+
+def versions():
+    """What made the weights, for their metadata."""
+    return {
+        "elsr_paddle": elsr_paddle.__version__,
+        "paddle": paddle.__version__,
+        "python": sys.version.split()[0],
+    }
