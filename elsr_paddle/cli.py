@@ -107,7 +107,7 @@ def parse_evaluation(parser, argv, name):
     add("--protocol", choices=PROTOCOLS, default="y", help="y: luma, border of `scale` pixels left "
         "out (stills in papers); rgb: full frame (REDS); port: as the PyTorch port, with OpenCV's "
         "cubic (default: %(default)s)")
-    add("--degradation", choices=DEGRADATIONS, help="how LR is made (default: as the protocol says)")
+    add("--degradation", choices=DEGRADATIONS, help="how LR is made (default: the protocol's)")
     add("--engine", default="eager", help="what runs the network (default: %(default)s, Paddle)")
     add("--device", help="cpu, gpu, gpu:1, ... (default: the best there is)")
     add("--plots", type=Path, default=PLOTS, help="folder of the pictures (default: %(default)s)")

@@ -13,7 +13,7 @@ import numpy as np
 
 from elsr_paddle.degrade import make_pair
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import atomic_write
+from elsr_paddle.files import atomic_write, natural_key
 from elsr_paddle.images import is_gray_file, list_images, read_image, rgb_to_y
 from elsr_paddle.metrics import psnr, ssim
 from elsr_paddle.resize import imresize, opencv_cubic
@@ -215,8 +215,9 @@ def find_sets(folder, scale, given_lr=True):
     InputError if there is no such set.
     """
     folder = Path(folder)
-    found = [folder] if (folder / "HR").is_dir() else sorted(p.parent for p in folder.glob("*/HR"))
-    sets = {root.resolve().name: _set_stills(root, scale, given_lr) for root in found}
+    found = [path.parent for path in (folder / "HR", *folder.glob("*/HR")) if path.is_dir()]
+    sets = {root.resolve().name: _set_stills(root, scale, given_lr)
+            for root in sorted(found, key=natural_key)}
     if not any(sets.values()):
         raise InputError(f"no benchmark set in {folder}; expected folders such as Set5/HR in it")
     return sets

@@ -18,9 +18,22 @@ def scores_table(figures, model_name):
     -------
     str
     """
+    return _table("picture", [*figures["items"], _mean(figures)], model_name)
+
+
+def means_table(figures, model_name):
+    """The last row of `scores_table` alone: a clip has too many frames to list."""
+    frames = len(figures["items"])
+    return _table("clip", [{**_mean(figures), "name": f"mean of {frames} frames"}], model_name)
+
+
+def _mean(figures):
+    return {"name": "mean", **figures["mean"]}
+
+
+def _table(what, records, model_name):
     label = model_name.upper()
-    headers = ["picture", "bicubic dB", "SSIM", f"{label} dB", "SSIM", f"{label} vs bicubic dB"]
-    records = [*figures["items"], {"name": "mean", **figures["mean"]}]
+    headers = [what, "bicubic dB", "SSIM", f"{label} dB", "SSIM", f"{label} vs bicubic dB"]
     return table(headers, [_scores_row(record, model_name) for record in records])
 
 

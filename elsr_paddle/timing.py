@@ -61,6 +61,11 @@ def file_to_file_seconds(upscale, images):
         return median_seconds([lambda path=path: call(path) for path in [*warm_up, *paths]])
 
 
+def engine_seconds(upscale, image, runs=20):
+    """Median time from a uint8 LR image in memory to its uint8 SR image; arguments as above."""
+    return median_seconds([lambda: upscale(image)] * (WARM_UP + runs))
+
+
 def median_seconds(calls):
     """Median time of calls, each made once, in order; the first `WARM_UP` of them do not count."""
     seconds = []
