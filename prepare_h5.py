@@ -11,10 +11,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from elsr_paddle import cli
-from elsr_paddle.errors import InputError
+from tqdm import tqdm
 
-DEGRADATIONS = ("bicubic", "blur_noise", "gaussian_decimate", "opencv_cubic")
+from elsr_paddle import cli, demo
+from elsr_paddle.degrade import DEGRADATIONS
+from elsr_paddle.errors import InputError
+from elsr_paddle.pairs import Pairs
+from elsr_paddle.preparing import prepare
+from elsr_paddle.sources import find_clips, find_reds, split_clips
 
 
 def parse(argv):
@@ -41,10 +45,6 @@ def parse(argv):
 
 def main(argv=None):
     args = parse(argv)
-    from tqdm import tqdm
-
-    from elsr_paddle.preparing import prepare
-
     if args.sources and args.reds:
         raise InputError("expected --reds or sources but got both")
     train, val = choose_clips(args)
@@ -70,8 +70,6 @@ def main(argv=None):
 
 def choose_clips(args):
     """Clips for training and validation."""
-    from elsr_paddle.sources import find_clips, find_reds, split_clips
-
     if args.reds:
         train, val = find_reds(args.reds)
     elif args.sources:
@@ -94,17 +92,12 @@ def wanted(args, clips):
 
 
 def demo_clips(args):
-    from elsr_paddle import demo
-    from elsr_paddle.sources import find_clips
-
     folder = demo.ensure(cli.DEMO)
     args.hr_patch = args.hr_patch or demo.HR_PATCH
     return find_clips([folder / "train"]), find_clips([folder / "val"])
 
 
 def summarise(files, skipped):
-    from elsr_paddle.pairs import Pairs
-
     for file in files:
         with Pairs(file, memory_budget=0) as pairs:
             (height, width), clips = pairs.hr_size, len(set(pairs.clips))

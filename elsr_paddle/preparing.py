@@ -95,7 +95,11 @@ def prepare(
         if clips_val:
             stack.push(_validation(stream, val_files, clips_val, recipe))
         stream.fill(stack, train_files, clips_train, recipe, "train")
-    return train_files + (val_files if clips_val else [])
+    if clips_val:
+        return train_files + val_files
+    for stale in val_files:  # of an earlier split, whose clips may be trained on now
+        stale.unlink(missing_ok=True)
+    return train_files
 
 
 def _validation(stream, files, clips, recipe):
