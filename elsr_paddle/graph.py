@@ -117,23 +117,30 @@ class Graph:
         return replace(self, layers=layers)
 
     def interleaved(self):
-        """The same network with the last convolution's channels in (i, j, c) order.
+        """The same network with the channels before the pixel shuffle in (i, j, c) order.
 
-        A pixel's s*s*C outputs then lie in the order of the bytes of the output's rows. Only where
-        a convolution ends the network; `None` where something else (an addition) does.
+        The s*s*C values of an LR pixel then lie in the order of the bytes of the output's rows.
+        The reordering goes through additions and PReLUs into the convolutions' weights.
+
+        Raises
+        ------
+        InputError if a layer whose channels would move is read by another one, too.
         """
-        last = self.layers[self.layers[-1].source]
-        if not isinstance(last, Conv):
-            return None
-        order = self.byte_order()
-        permuted = replace(last, kernel=last.kernel[order], bias=last.bias[order])
-        return replace(self, layers=(*self.layers[:-2], permuted, self.layers[-1]))
+        layers = list(self.layers)
+        moved = [layers[-1].source]
+        while moved:
+            index = moved.pop()
+            if index == INPUT or len(self.readers(index)) > 1:
+                raise InputError("expected the layers before the pixel shuffle to have one reader")
+            layers[index] = _reordered(layers[index], self._byte_order())
+            if not isinstance(layers[index], Conv):
+                moved.extend(self.sources(index))
+        return replace(self, layers=tuple(layers))
 
-    def byte_order(self):
+    def _byte_order(self):
         """Which channel (c, i, j) stands at each place of the order (i, j, c)."""
-        scale = self.scale
-        places = np.arange(self.channels * scale**2).reshape(self.channels, scale, scale)
-        return places.transpose(1, 2, 0).ravel()
+        places = np.arange(self.channels * self.scale**2)
+        return places.reshape(self.channels, self.scale, self.scale).transpose(1, 2, 0).ravel()
 
     def shape_key(self):
         """Everything but the weights, as a string: graphs with equal keys can share a kernel."""
@@ -146,6 +153,14 @@ def _describe(layer):
     if isinstance(layer, PReLU):
         return f"prelu {layer.source} {layer.slopes.shape}"
     return repr(layer)
+
+
+def _reordered(layer, order):
+    if isinstance(layer, Conv):
+        return replace(layer, kernel=layer.kernel[order], bias=layer.bias[order])
+    if isinstance(layer, PReLU):
+        return replace(layer, slopes=layer.slopes[order])
+    return layer
 
 
 def build_graph(weights, metadata):

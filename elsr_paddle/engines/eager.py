@@ -11,6 +11,8 @@ class EagerBackend:
     """Runs the `nn.Layer` of `models/` as training sees it, then clips and rounds half to even."""
 
     name = "eager"
+    note = "the Paddle network itself"
+    tile_pixels = 2**18  # of LR; 150 MB of activations at x4
 
     def __init__(self, weights, metadata, threads=None):
         from elsr_paddle.framework import paddle
@@ -23,7 +25,7 @@ class EagerBackend:
         load_arrays(self._model, weights)
         self._model.eval()
         graph = build_graph(weights, metadata)
-        self.scale, self.channels = graph.scale, graph.channels
+        self.scale, self.channels, self.radius = graph.scale, graph.channels, graph.radius
 
     def run(self, image):
         """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""

@@ -1,6 +1,9 @@
-"""What every engine shares: checking the picture, planes and colours, and the size limit."""
+"""What every engine shares: checking the picture, the size limit, and tiles for large ones."""
 
 from __future__ import annotations
+
+import math
+import os
 
 import numpy as np
 
@@ -14,8 +17,9 @@ class Engine:
 
     Parameters
     ----------
-    backend : object with `name`, `scale`, `channels` (1 or 3) and `run(image)`, which takes a
-        C-contiguous uint8 (H, W, channels) array and returns uint8 (scale*H, scale*W, channels).
+    backend : object with `name`, `scale`, `channels` (1 or 3), `radius` (LR pixels around a pixel
+        that its output depends on), `tile_pixels` (LR pixels it takes at once) and `run(image)`:
+        C-contiguous uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels).
     model_name : str, as in the weights' metadata.
     reason : str, one line on why this backend was taken.
     max_pixels : int, largest output in pixels.
@@ -53,7 +57,7 @@ class Engine:
         InputError for another type or shape, or an output above `max_pixels`.
         """
         image = self._checked(image, "(H, W, 3)", image.ndim == 3 and image.shape[2] == 3)
-        return self._backend.run(image)
+        return self._run(image)
 
     def upscale_plane(self, plane):
         """Enlarge one plane, such as the luma of a video frame, by `scale`.
@@ -75,7 +79,7 @@ class Engine:
                 f"expected a luma network but {self.model_name} works on RGB; use upscale()"
             )
         plane = self._checked(plane, "(H, W)", plane.ndim == 2)
-        return self._backend.run(plane[:, :, None])[:, :, 0]
+        return self._run(plane[:, :, None])[:, :, 0]
 
     def _checked(self, image, expected, shape_fits):
         if image.dtype != np.uint8 or not shape_fits or image.size == 0:
@@ -89,3 +93,64 @@ class Engine:
                 "raise it if you trust the picture and have the memory"
             )
         return np.ascontiguousarray(image)
+
+    def _run(self, image):
+        """The whole picture at once where it is small enough for the backend, else in tiles.
+
+        Tiles overlap by the network's radius on each side and only their inner parts are kept, so
+        the result is that of the whole picture; only true borders are padded with zeros.
+        """
+        height, width, channels = image.shape
+        backend, scale = self._backend, self.scale
+        if height * width <= backend.tile_pixels:
+            return np.ascontiguousarray(backend.run(image))
+        rows, columns = tile_shape(height, width, backend.tile_pixels, backend.radius)
+        output = np.empty((scale * height, scale * width, channels), np.uint8)
+        for top, bottom, first, last in spans(height, rows, backend.radius):
+            for left, right, start, stop in spans(width, columns, backend.radius):
+                tile = backend.run(np.ascontiguousarray(image[top:bottom, left:right]))
+                inner = tile[
+                    scale * (first - top) : scale * (last - top),
+                    scale * (start - left) : scale * (stop - left),
+                ]
+                output[scale * first : scale * last, scale * start : scale * stop] = inner
+        return output
+
+
+def tile_shape(height, width, pixels, radius):
+    """Rows and columns of tiles of about `pixels`: stripes of full width unless those get thin.
+
+    Returns
+    -------
+    (int, int), LR pixels; each at most the picture's and, below that, more than twice the radius.
+    """
+    rows = pixels // width
+    columns = width
+    if rows < min(height, 16 * radius):
+        rows = columns = math.isqrt(pixels)
+    least = 4 * radius + 1  # half of the work is then thrown away
+    return min(height, max(rows, least)), min(width, max(columns, least))
+
+
+def spans(length, size, radius):
+    """Cut `length` into pieces of one size that overlap enough for a network of this radius.
+
+    Yields
+    ------
+    (start, stop, first, last): compute start..stop, keep first..last. What is kept of all pieces
+    covers 0..length once, and lies `radius` inside its piece except at the ends.
+    """
+    start = first = 0
+    while first < length:
+        start = min(start, length - size)
+        stop = start + size
+        last = length if stop == length else stop - radius
+        yield start, stop, first, last
+        first, start = last, last - radius
+
+
+def available_threads():
+    """int, the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,158 @@
+"""Runs the fused Halide kernel: from the cache of compiled kernels, or compiled in memory."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from importlib import metadata as packages
+from pathlib import Path
+
+import numpy as np
+
+from elsr_paddle.engines.engine import available_threads
+from elsr_paddle.engines.halide_cache import cached_library
+from elsr_paddle.errors import InputError
+from elsr_paddle.graph import build_graph
+
+try:
+    import halide as hl
+
+    from elsr_paddle.engines.halide_kernel import Kernel, pack_parameters
+except ModuleNotFoundError as error:
+    if error.name != "halide":
+        raise
+    raise InputError(
+        "Halide is not installed: `pip install 'elsr-paddle[fast]'` brings it where it has wheels"
+    ) from error
+
+FUNCTION = "elsr_upscale"
+MAX_TILE_WIDTH = 512  # LR pixels; a few rows of all layers then take some 150 KB
+MIN_STRIPE_ROWS = 8  # LR rows; each stripe computes `radius` rows at its two edges again
+
+
+class HalideBackend:
+    """The fused kernel. Calls release the GIL, unless the kernel was compiled in memory.
+
+    Parameters
+    ----------
+    weights, metadata : as `checkpoint.load_weights` returns them
+    threads : int or None; a picture is cut into as many stripes, computed at the same time.
+    """
+
+    name = "halide"
+    tile_pixels = 2**26  # of LR; a Halide buffer holds at most 2**31 bytes
+
+    def __init__(self, weights, metadata, threads=None):
+        graph = build_graph(weights, metadata).on_levels().interleaved()
+        self.scale, self.channels, self.radius = graph.scale, graph.channels, graph.radius
+        self._threads = threads or available_threads()
+        self._parameters = pack_parameters(graph)
+        target = hl.get_host_target()
+        kernel = Kernel(graph, target)
+        self._words, self._word_type = kernel.words, kernel.word_type
+        self._min_width = kernel.min_width
+        self._call, self.note = _compiled(kernel, graph, target)
+
+    def run(self, image):
+        """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
+        height, width = image.shape[:2]
+        computed = max(width, self._min_width)
+        output = np.empty((height, self.scale, computed, self._words), self._word_type)
+        tiles = -(-computed // MAX_TILE_WIDTH)
+        stripe_rows = max(-(-height // self._threads), min(height, MIN_STRIPE_ROWS))
+        self._call(image, self._parameters, -(-computed // tiles), stripe_rows, output)
+        rows = output.view(np.uint8).reshape(self.scale * height, -1, self.channels)
+        return rows[:, : self.scale * width]
+
+
+def _compiled(kernel, graph, target):
+    """A function (image, parameters, tile_width, stripe_rows, output) and a word on its origin."""
+    source = Path(__file__).with_name("halide_kernel.py").read_text(encoding="utf-8")
+    key = "\n".join([packages.version("halide"), target.to_string(), graph.shape_key(), source])
+
+    def build(path):
+        kernel.output.compile_to_object(str(path), kernel.arguments, FUNCTION, target)
+
+    try:
+        path, was_cached = cached_library(key, build)
+        function = _Library(path)
+    except (OSError, RuntimeError, subprocess.SubprocessError):
+        return _in_memory(kernel, target), "kernel compiled in memory"
+    return function, "kernel from the cache" if was_cached else "kernel compiled and cached"
+
+
+def _in_memory(kernel, target):
+    compiled = kernel.output.compile_to_callable(kernel.arguments, target)
+
+    def call(image, parameters, tile_width, stripe_rows, output):
+        image = image if image.flags.writeable else image.copy()  # hl.Buffer takes no other
+        compiled(
+            hl.Buffer(image), hl.Buffer(parameters), tile_width, stripe_rows, hl.Buffer(output)
+        )
+
+    return call
+
+
+class _Dimension(ctypes.Structure):
+    """halide_dimension_t of HalideRuntime.h."""
+
+    _fields_ = [
+        ("min", ctypes.c_int32),
+        ("extent", ctypes.c_int32),
+        ("stride", ctypes.c_int32),
+        ("flags", ctypes.c_uint32),
+    ]
+
+
+class _Buffer(ctypes.Structure):
+    """halide_buffer_t of HalideRuntime.h."""
+
+    _fields_ = [
+        ("device", ctypes.c_uint64),
+        ("device_interface", ctypes.c_void_p),
+        ("host", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        ("type_code", ctypes.c_uint8),
+        ("type_bits", ctypes.c_uint8),
+        ("type_lanes", ctypes.c_uint16),
+        ("dimensions", ctypes.c_int32),
+        ("dim", ctypes.POINTER(_Dimension)),
+        ("padding", ctypes.c_void_p),
+    ]
+
+    TYPE_CODES = {"u": 1, "f": 2}
+
+    @classmethod
+    def of(cls, array):
+        """A view of a C-contiguous array, its axes turned round: Halide's innermost comes first."""
+        axes = zip(reversed(array.shape), reversed(array.strides))
+        dimensions = [_Dimension(0, extent, step // array.itemsize, 0) for extent, step in axes]
+        return cls(
+            host=array.ctypes.data,
+            type_code=cls.TYPE_CODES[array.dtype.kind],
+            type_bits=8 * array.itemsize,
+            type_lanes=1,
+            dimensions=array.ndim,
+            dim=(_Dimension * array.ndim)(*dimensions),
+        )
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+def _keep_going(_context, _message):
+    """Halide's own handler would end the process; the call returns an error code as well."""
+
+
+class _Library:
+    """A kernel loaded from a shared library; ctypes releases the GIL while it runs."""
+
+    def __init__(self, path):
+        library = ctypes.CDLL(str(path))
+        library.halide_set_error_handler(_keep_going)
+        self._function = library[FUNCTION]
+
+    def __call__(self, image, parameters, tile_width, stripe_rows, output):
+        buffers = [_Buffer.of(array) for array in (image, parameters, output)]
+        image, parameters, output = map(ctypes.byref, buffers)
+        error = self._function(image, parameters, tile_width, stripe_rows, output)
+        if error:
+            raise RuntimeError(f"the compiled kernel failed with Halide's error {error}")
