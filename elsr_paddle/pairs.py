@@ -273,7 +273,7 @@ def _reading(path):
         yield
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"expected pairs `lr` and `hr` in {path} but cannot read them ({error}); "
             "prepare it again"
