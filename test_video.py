@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm
@@ -30,25 +29,22 @@ def parse(argv):
 
 def main(argv=None):
     args = parse(argv)
+    from elsr_paddle import scoreboard, timing
     from elsr_paddle.evaluation import summary, write_csv, write_json
-    from elsr_paddle.report import frames_figure
-    from elsr_paddle.scoreboard import means_table
 
     engine, model, about = cli.load_for_evaluation(args)
     clip = args.clip or demo_clip()
     skipped = cli.Skipped()
     records, lr_frames = evaluate(clip, args, engine, skipped)
-    figures = summary(records)
-    speed = measure_speed(engine, model, lr_frames)
-    write_json(args.json, {**figures, "clip": str(clip), "every": args.every, **about,
-                           "speed": speed, "skipped": skipped.messages})
+    figures = {**summary(records), "speed": timing.measure(model, engine.upscale, lr_frames)}
+    about = {"clip": str(clip), "every": args.every, **about, "skipped": skipped.messages}
+    write_json(args.json, {**figures, **about})
     write_csv(args.out / "frames.csv", records)
-    label = engine.model_name.upper()
-    psnr_db = {name: [record[key]["psnr_db"] for record in records]
-               for name, key in (("bicubic", "bicubic"), (label, engine.model_name))}
-    frames_figure(args.plots / "psnr_frames.png", psnr_db)
-    print(means_table(figures, engine.model_name))
-    print_speed(speed)
+    draw(records, args, engine.model_name)
+    print(scoreboard.means_table(figures, engine.model_name))
+    print(scoreboard.speed_table(figures["speed"]))
+    if 0 < args.gif_frames < len(records):
+        print(f"the GIFs hold {args.gif_frames} of {len(records)} frames; see --gif-frames")
     print(f"figures in {args.json} and {args.out / 'frames.csv'}, GIFs in {args.out}, "
           f"pictures in {args.plots}")
     return skipped.status()
@@ -63,72 +59,32 @@ def demo_clip():
 
 def evaluate(clip, args, engine, skipped):
     """The records of all frames, and the first LR frames; the GIFs are written on the way."""
-    from elsr_paddle.evaluation import PROTOCOLS, evaluate_image
-    from elsr_paddle.video import frame_rate, numbered_frames
+    from elsr_paddle.evaluation import PROTOCOLS, evaluate_frames
+    from elsr_paddle.video import comparison_gifs, frame_rate, numbered_frames
 
-    fps = args.fps or frame_rate(clip) / args.every
+    options = {"scale": engine.scale, "protocol": PROTOCOLS[args.protocol],
+               "degradation": args.degradation, "on_error": skipped}
     frames = tqdm(numbered_frames(clip, args.every, skipped), unit="frame", disable=None)
     records, lr_frames = [], []
-    with ExitStack() as stack:
-        gifs = None
-        for number, hr in frames:
-            item = evaluate_image(
-                hr, engine.upscale, scale=engine.scale, protocol=PROTOCOLS[args.protocol],
-                degradation=args.degradation, seed=number, name=str(number),
-            )  # fmt: skip
-            gifs = gifs or open_gifs(stack, args, fps)
-            if not args.gif_frames or len(records) < args.gif_frames:
-                add_to_gifs(gifs, item, engine)
+    with comparison_gifs(args.out, args.fps or frame_rate(clip) / args.every,
+                         label=engine.model_name.upper(), width=args.gif_width,
+                         limit=args.gif_frames) as add_to_gifs:
+        for item in evaluate_frames(frames, engine.upscale, **options):
+            add_to_gifs(item.bicubic, item.sr)
             lr_frames += [item.lr] if len(lr_frames) < TIMED_FRAMES else []
             records.append(item.record(engine.model_name))
-    if not records:
-        raise InputError(f"no frame of {clip} could be evaluated")
-    if args.gif_frames and len(records) > args.gif_frames:
-        print(f"the GIFs hold the first {args.gif_frames} of {len(records)} frames; --gif-frames")
+        if not records:
+            raise InputError(f"no frame of {clip} could be read")
     return records, lr_frames
 
 
-def open_gifs(stack, args, fps):
-    from elsr_paddle.video import open_gif
+def draw(records, args, model_name):
+    from elsr_paddle.report import frames_figure
 
-    widths = {"bicubic_video": args.gif_width, "sr_video": args.gif_width, "side_by_side": 0}
-    return {name: stack.enter_context(open_gif(args.out / f"{name}.gif", fps, width=width))
-            for name, width in widths.items()}
-
-
-def add_to_gifs(gifs, item, engine):
-    """Each GIF gets frames of its own kind: the port wrote its SR frames into both."""
-    from elsr_paddle.video import side_by_side
-
-    label = engine.model_name.upper()
-    gifs["bicubic_video"].add(item.bicubic)
-    gifs["sr_video"].add(item.sr)
-    gifs["side_by_side"].add(side_by_side({"bicubic": item.bicubic, label: item.sr}))
-
-
-def measure_speed(engine, model, lr_frames):
-    from elsr_paddle import timing
-
-    height, width = lr_frames[0].shape[:2]
-    seconds = {
-        "network": timing.network_seconds(model, lr_frames[0], TIMED_FRAMES),
-        "image_to_image": timing.engine_seconds(engine.upscale, lr_frames[0], TIMED_FRAMES),
-        "file_to_file": timing.file_to_file_seconds(engine.upscale, lr_frames),
-    }
-    counted = {"file_to_file": len(lr_frames)}
-    return {"lr_height": height, "lr_width": width, **{
-        name: {"median_seconds": value, "fps": 1 / value,
-               "frames": counted.get(name, TIMED_FRAMES)}
-        for name, value in seconds.items()}}
-
-
-def print_speed(speed):
-    for name, words in (("network", "the network alone"),
-                        ("image_to_image", "uint8 picture to uint8 picture"),
-                        ("file_to_file", "PNG file to PNG file")):
-        row = speed[name]
-        print(f"{row['fps']:8.1f} frames/s, {words} ({speed['lr_width']}x{speed['lr_height']} LR, "
-              f"median of {row['frames']} frames after warm-up)")
+    labels = {"bicubic": "bicubic", model_name: model_name.upper()}
+    psnr_db = {label: [record[method]["psnr_db"] for record in records]
+               for method, label in labels.items()}
+    frames_figure(args.plots / "psnr_frames.png", psnr_db)
 
 
 if __name__ == "__main__":

@@ -258,8 +258,25 @@ def evaluate_stills(stills, upscale, *, on_error, **options):
         yield item
 
 
-def _naming(path, error):
-    return error if str(path) in str(error) else InputError(f"{path}: {error}")
+def evaluate_frames(numbered_frames, upscale, *, on_error, **options):
+    """Evaluate the frames of a clip one after the other, as `evaluate_stills` does files.
+
+    Parameters
+    ----------
+    numbered_frames : iterable of (int, uint8 array (H, W, 3)), from `video.numbered_frames`; the
+        number is the Item's name and the seed of a degradation that draws noise.
+    """
+    for number, hr in numbered_frames:
+        try:
+            item = evaluate_image(hr, upscale, seed=number, name=str(number), **options)
+        except InputError as error:
+            on_error(_naming(f"frame {number}", error))
+            continue
+        yield item
+
+
+def _naming(what, error):
+    return error if str(what) in str(error) else InputError(f"{what}: {error}")
 
 
 def summary(records):

@@ -82,3 +82,20 @@ def _measured_row(label, parameters, sets, method):
 
 def _published_row(row, sets):
     return [row.method, row.parameters, *(row.psnr_db.get(name) for name in sets), row.source]
+
+
+_SPEEDS = {
+    "network": "the network alone, tensor to tensor",
+    "image_to_image": "uint8 image to uint8 image",
+    "file_to_file": "PNG file to PNG file",
+}
+
+
+def speed_table(speed):
+    """Frames per second in each sense; `speed` is the dict of `timing.measure`."""
+    size = f"{speed['lr_width']}x{speed['lr_height']} LR"
+    rows = [
+        [f"{words}, {size}", speed[name]["fps"], speed[name]["frames"]]
+        for name, words in _SPEEDS.items()
+    ]
+    return table(["speed (median, after warm-up)", "frames/s", "frames"], rows)

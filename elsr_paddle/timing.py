@@ -12,7 +12,33 @@ from elsr_paddle.images import image_to_tensor, read_image, write_image
 WARM_UP = 3  # calls whose time does not count: first calls compile, allocate and fill caches
 
 
-def network_seconds(model, image, runs=20):
+def measure(model, upscale, images):
+    """Frames per second of a network in three senses, with the number of frames counted.
+
+    Parameters
+    ----------
+    model : paddle.nn.Layer
+    upscale : callable, uint8 LR image -> uint8 SR image, running that model
+    images : list of uint8 arrays, shape (h, w, 3), LR frames of one size; not empty.
+
+    Returns
+    -------
+    dict: "lr_height", "lr_width", and for "network", "image_to_image" and "file_to_file" (PNG) a
+    dict of "median_seconds", "fps" and "frames".
+    """
+    runs = len(images)
+    seconds = {
+        "network": network_seconds(model, images[0], runs),
+        "image_to_image": image_seconds(upscale, images[0], runs),
+        "file_to_file": file_to_file_seconds(upscale, images),
+    }
+    height, width = images[0].shape[:2]
+    rows = {name: {"median_seconds": value, "fps": 1 / value, "frames": runs}
+            for name, value in seconds.items()}
+    return {"lr_height": height, "lr_width": width, **rows}
+
+
+def network_seconds(model, image, runs):
     """Median time of a network alone: tensor in, tensor out, both on the device.
 
     Parameters
@@ -61,7 +87,7 @@ def file_to_file_seconds(upscale, images):
         return median_seconds([lambda path=path: call(path) for path in [*warm_up, *paths]])
 
 
-def engine_seconds(upscale, image, runs=20):
+def image_seconds(upscale, image, runs):
     """Median time from a uint8 LR image in memory to its uint8 SR image; arguments as above."""
     return median_seconds([lambda: upscale(image)] * (WARM_UP + runs))
 

@@ -231,6 +231,35 @@ class GifWriter:
             self._container.mux(self._stream.encode())
 
 
+@contextmanager
+def comparison_gifs(folder, fps, *, label, width=0, limit=0):
+    """Three GIFs of a clip: bicubic_video.gif, sr_video.gif and side_by_side.gif.
+
+    Parameters
+    ----------
+    folder : str or Path
+    fps, width : as for `open_gif`; side by side, the frames' middle is shown pixel for pixel.
+    label : str, the network's name in side_by_side.gif
+    limit : int, frames a GIF holds at most; 0 for all.
+
+    Yields
+    ------
+    callable (bicubic, sr): both uint8 (H, W, 3); adds a frame to each GIF until the limit.
+    """
+    folder = Path(folder)
+    with open_gif(folder / "bicubic_video.gif", fps, width=width) as bicubic_gif, \
+            open_gif(folder / "sr_video.gif", fps, width=width) as sr_gif, \
+            open_gif(folder / "side_by_side.gif", fps) as both_gif:  # fmt: skip
+
+        def add(bicubic, sr):
+            if not limit or both_gif.frames < limit:
+                bicubic_gif.add(bicubic)
+                sr_gif.add(sr)
+                both_gif.add(side_by_side({"bicubic": bicubic, label: sr}))
+
+        yield add
+
+
 def side_by_side(images, height=360, width=480):
     """The middle of several equally large pictures next to each other, pixel for pixel.
 
