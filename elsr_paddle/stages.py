@@ -14,6 +14,7 @@ from elsr_paddle.errors import InputError
 
 LOSSES = ("l1", "l2")
 SCHEDULES = ("cosine", "halving")
+WARM_UP_STEPS = 100  # or a fifth of a shorter stage
 HALVINGS = 5  # of the learning rate over a stage with the halving schedule
 
 
@@ -54,11 +55,16 @@ class Stage:
             )
 
     def learning_rate_at(self, step):
-        """The rate of update number `step`, counted from 0: a function of the row alone."""
+        """The rate of update number `step`, counted from 0: a function of the row alone.
+
+        It rises over the first steps: Adam's first updates have the full rate's length in whatever
+        direction noise has, and would throw a good start away.
+        """
+        warm_up = min(1.0, (step + 1) / min(WARM_UP_STEPS, 1 + self.steps // 5))
         progress = step / self.steps
         if self.schedule == "cosine":
-            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-        return self.learning_rate * 0.5 ** int(progress * (HALVINGS + 1))
+            return warm_up * self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        return warm_up * self.learning_rate * 0.5 ** int(progress * (HALVINGS + 1))
 
 
 # fmt: off

@@ -1,5 +1,9 @@
 """The weights of a network as plain arrays, in and out, and what they cost."""
 
+import math
+
+import numpy as np
+
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.models.linear_block import LinearBlock
@@ -36,23 +40,40 @@ def load_arrays(model, weights):
 
 
 def warm_start(model, weights):
-    """Start `model` from weights of another scale: all is copied but a tail of another shape.
+    """Start `model` from weights of its own or another scale.
+
+    Everything is copied but a tail of another scale: there each sub-pixel starts as the nearest
+    sub-pixel of the given tail.
+
+    Parameters
+    ----------
+    model : network
+    weights : dict of str -> float32 array
 
     Returns
     -------
-    list of str: the parameters that stay as initialised.
+    list of str: the parameters that could not be copied.
 
     Raises
     ------
     InputError if anything but the tail does not fit.
     """
-    fresh = {
-        name: array
-        for name, array in to_arrays(model).items()
-        if name.startswith("tail.") and name in weights and weights[name].shape != array.shape
+    scale = model.config["scale"]
+    spread = {
+        name: _spread(weights[name], own.shape[0] // scale**2, scale)
+        for name, own in to_arrays(model).items()
+        if name.startswith("tail.") and name in weights and weights[name].shape != own.shape
     }
-    load_arrays(model, {**weights, **fresh})
-    return sorted(fresh)
+    load_arrays(model, {**weights, **spread})
+    return sorted(spread)
+
+
+def _spread(array, colours, scale):
+    """A tail's kernel or bias (colours * s * s, ...) of another scale s, brought to `scale`."""
+    given = math.isqrt(array.shape[0] // colours)
+    nearest = np.arange(scale) * given // scale
+    grid = array.reshape(colours, given, given, *array.shape[1:])
+    return grid[:, nearest][:, :, nearest].reshape(-1, *array.shape[1:])
 
 
 def count_parameters(model):

@@ -33,6 +33,8 @@ class LinearBlock(nn.Layer):
             default_initializer=nn.initializer.KaimingNormal(fan_in=9 * in_channels),
         )
         self.bias = self.create_parameter((out_channels,), is_bias=True)
+        # However wide, the block starts as the plain convolution would: with He's kernel.
+        self.start_from(self.skip.numpy(), self.bias.numpy())
 
     @property
     def weight(self):

@@ -1,0 +1,174 @@
+"""The network: what it costs, what it computes, how weights go in and out."""
+
+import numpy as np
+import pytest
+
+from elsr_paddle.errors import InputError
+from elsr_paddle.framework import paddle
+from elsr_paddle.models import (
+    build_model,
+    count_parameters,
+    load_arrays,
+    multiply_adds,
+    to_arrays,
+    warm_start,
+)
+
+
+def elsr(scale=4, expansion=0, **config):
+    return build_model({"model": "elsr", "config": {"scale": scale, **config}}, expansion)
+
+
+def lr_tensor(height=9, width=11):
+    values = np.random.default_rng(0).random((1, 3, height, width), np.float32)
+    return paddle.to_tensor(values)
+
+
+# Counts: arXiv 2208.14600 and the released checkpoint of the PyTorch port (one shared slope).
+@pytest.mark.parametrize(
+    ("scale", "prelu", "count"),
+    [(4, "channel", 3474), (4, "shared", 3469), (2, "channel", 1494), (2, "shared", 1489)],
+)
+def test_parameters_are_those_of_the_paper_and_of_the_port(scale, prelu, count):
+    assert count_parameters(elsr(scale, prelu=prelu)) == count
+    assert count_parameters(elsr(scale, prelu=prelu, expansion=8)) == count
+
+
+def test_180p_to_720p_costs_196_million_multiply_adds():
+    # 3,402 kernel weights, each used once per LR pixel.
+    assert multiply_adds(elsr(), 180, 320) == 3402 * 57_600 == 195_955_200
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_output_is_scale_times_the_input_at_any_size(scale):
+    assert elsr(scale)(lr_tensor(5, 7)).shape == [1, 3, 5 * scale, 7 * scale]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("expansion", [0, 16])
+def test_an_untrained_network_nearly_repeats_pixels_at_every_scale(scale, expansion):
+    paddle.seed(1)
+    lr = lr_tensor(16, 16)
+    repeated = lr.numpy().repeat(scale, axis=2).repeat(scale, axis=3)
+    output = elsr(scale, expansion)(lr).numpy()
+    # Measured: 0.6 to 0.8 over seeds; a start by the channel count, as in the port, gives 0.
+    assert np.corrcoef(output.ravel(), repeated.ravel())[0, 1] > 0.5
+
+
+def test_linear_blocks_collapse_to_the_plain_network():
+    paddle.seed(0)
+    wide, plain = elsr(expansion=32), elsr()
+    load_arrays(plain, to_arrays(wide))
+    lr = lr_tensor(12, 12)
+    # The wide path computed layer by layer, without collapsing: 1x1 after 3x3, plus a 3x3.
+    functional = paddle.nn.functional
+
+    def block(layer, features):
+        inner = functional.conv2d(features, layer.expand, padding=1)
+        outer = functional.conv2d(inner, layer.squeeze.unsqueeze([-1, -1]))
+        return outer + functional.conv2d(features, layer.skip, layer.bias, padding=1)
+
+    features = block(wide.head, lr)
+    body = block(wide.body[2], wide.body[1](block(wide.body[0], features)))
+    sr = wide.shuffle(block(wide.tail, features + body))
+    assert np.abs(sr.numpy() - plain(lr).numpy()).max() < 1e-5
+
+
+def test_linear_blocks_continue_from_plain_weights():
+    paddle.seed(0)
+    plain, wide = elsr(), elsr(expansion=32)
+    load_arrays(wide, to_arrays(plain))
+    assert np.abs(wide(lr_tensor()).numpy() - plain(lr_tensor()).numpy()).max() < 1e-5
+
+
+def test_zero_padding_and_no_clipping():
+    model = elsr(2)
+    load_arrays(model, {k: np.zeros_like(v) for k, v in to_arrays(model).items()})
+    weights = to_arrays(model)
+    weights["tail.bias"][:] = -2.5
+    load_arrays(model, weights)
+    assert (model(lr_tensor()).numpy() == -2.5).all()
+
+
+def test_the_port_s_state_maps_one_to_one():
+    # Names and shapes of the released x4 checkpoint, as its model code of that commit defines them.
+    port = {
+        "layer1.weight": (6, 3, 3, 3),
+        "layer1.bias": (6,),
+        "layer2_4.conv1.weight": (6, 6, 3, 3),
+        "layer2_4.conv1.bias": (6,),
+        "layer2_4.prelu.weight": (1,),
+        "layer2_4.conv2.weight": (6, 6, 3, 3),
+        "layer2_4.conv2.bias": (6,),
+        "layer5.weight": (48, 6, 3, 3),
+        "layer5.bias": (48,),
+    }
+    names = ["head.weight", "head.bias", "body.0.weight", "body.0.bias", "body.1.weight",
+             "body.2.weight", "body.2.bias", "tail.weight", "tail.bias"]  # fmt: skip
+    rng = np.random.default_rng(0)
+    state = {name: rng.random(shape, np.float32) for name, shape in zip(names, port.values())}
+    model = elsr(prelu="shared")
+    load_arrays(model, state)
+    assert all((to_arrays(model)[name] == array).all() for name, array in state.items())
+    from elsr_paddle.models.elsr import ELSR
+
+    assert all(f"{theirs} " in ELSR.__doc__ for theirs in port)
+
+
+@pytest.mark.parametrize("damage", ["missing", "unknown", "misshaped"])
+def test_weights_that_do_not_fit_are_refused_and_change_nothing(damage):
+    model = elsr()
+    before = to_arrays(model)
+    weights = {name: array + 1 for name, array in before.items()}
+    if damage == "missing":
+        del weights["body.0.bias"]
+    elif damage == "unknown":
+        weights["body.9.bias"] = np.zeros(6, np.float32)
+    else:
+        weights["body.0.weight"] = np.zeros((6, 6, 5, 5), np.float32)
+    with pytest.raises(InputError, match=r"body\.(0|9)\."):
+        load_arrays(model, weights)
+    assert all((to_arrays(model)[name] == array).all() for name, array in before.items())
+
+
+def test_a_warm_start_from_x2_copies_all_but_the_tail():
+    paddle.seed(0)
+    x2, x4 = elsr(2), elsr(4)
+    assert warm_start(x4, to_arrays(x2)) == ["tail.bias", "tail.weight"]
+    given, taken = to_arrays(x2), to_arrays(x4)
+    for name in given.keys() - {"tail.bias", "tail.weight"}:
+        assert (given[name] == taken[name]).all(), name
+
+
+def test_a_tail_of_another_scale_starts_from_the_nearest_sub_pixels():
+    paddle.seed(0)
+    x2, x4 = elsr(2), elsr(4)
+    warm_start(x4, to_arrays(x2))
+    repeated = x2(lr_tensor()).numpy().repeat(2, axis=2).repeat(2, axis=3)
+    np.testing.assert_allclose(x4(lr_tensor()).numpy(), repeated, atol=1e-6)
+
+
+def test_a_warm_start_within_one_scale_copies_everything():
+    given, taken = elsr(4), elsr(4)
+    assert warm_start(taken, to_arrays(given)) == []
+    assert (given(lr_tensor()).numpy() == taken(lr_tensor()).numpy()).all()
+
+
+def test_a_warm_start_from_another_width_is_refused():
+    with pytest.raises(InputError, match="head.weight"):
+        warm_start(elsr(4, width=8), to_arrays(elsr(2, width=6)))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"model": "espcn", "config": {}},
+        {"model": "elsr", "config": {"scale": 5}},
+        {"model": "elsr", "config": {"scale": 4, "width": 0}},
+        {"model": "elsr", "config": {"scale": 4, "prelu": "none"}},
+        {"model": "elsr", "config": {"scale": 4, "depth": 9}},
+    ],
+)
+def test_a_network_that_does_not_exist_is_one_line(metadata):
+    with pytest.raises(InputError):
+        build_model(metadata)
