@@ -1,4 +1,4 @@
-# make demo   the whole of it on photos that come with scikit-image: data, five stages, tables, GIFs
+# make demo   all of it on photos that come with scikit-image: data, five stages, tables, GIFs
 # make test   the test suite
 # make lint   ruff
 #
@@ -6,32 +6,30 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-DEMO_STEPS ?= 600
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip --disable-pip-version-check install --quiet --editable
+DEMO_STEPS ?= 800
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint
 
+# An interrupted demo goes on where it was; a finished one is only tested again.
 demo: $(VENV)/.installed-cpu
-	$(BIN)/python train.py --stage 1..5 --steps $(DEMO_STEPS)
-	$(BIN)/python test.py
-	$(BIN)/python test_video.py
+	$(RUN) train.py --stage 1..5 --steps $(DEMO_STEPS) --validate-every 200 --resume
+	$(RUN) test.py
+	$(RUN) test_video.py
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q
+	$(RUN) -m pytest -q
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check .
+	$(RUN) -m ruff check .
 
-clean:
-	rm -rf $(VENV) data/demo out plots
-
-# A stamp file per set of packages: demo installs what it runs, test and lint what they add.
+# A stamp file for each set of packages: the demo does not wait for those of the tests.
 $(VENV)/.installed-cpu: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[cpu]'
+	$(INSTALL) '.[cpu]'
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed-cpu
-	$(PIP) --editable '.[cpu,dev]'
+	$(INSTALL) '.[cpu,dev]'
 	touch $@

@@ -104,6 +104,8 @@ def _draw_loss(axis, metrics):
     means = np.convolve(losses, np.full(window, 1 / window), mode="valid")
     axis.plot(steps[window - 1 :], means, color=SR_COLOUR, linewidth=1.6)
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:.3g}")
+    axis.yaxis.set_minor_formatter("{x:.3g}")
     axis.grid(alpha=0.3, which="both")
 
 
@@ -117,9 +119,10 @@ def _draw_validation(axis, metrics, colour):
     bicubic = np.array([line[f"bicubic_{colour}_db"] for line in lines])
     axis.plot(steps, reached, "o-", color=SR_COLOUR, ms=3, label=f"best {reached.max():.2f}")
     axis.axhline(bicubic[-1], ls="--", color=BICUBIC_COLOUR, label=f"bicubic {bicubic[-1]:.2f}")
-    axis.set_ylim(bottom=max(reached.min(), bicubic.min() - 1.5) - 0.1)  # the first steps run out
+    # Both lines are in sight; what the first steps reach may be far below and runs out.
+    axis.set_ylim(bottom=min(bicubic.min(), max(reached.min(), bicubic.min() - 1.5)) - 0.1)
     axis.grid(alpha=0.3)
-    axis.legend(loc="lower right", fontsize="small")
+    axis.legend(fontsize="small")
 
 
 def still_figure(path, title, images, psnr_db, crop=None):
