@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
+import operator
 import subprocess
 from importlib import metadata as packages
 from pathlib import Path
@@ -125,8 +127,11 @@ class _Buffer(ctypes.Structure):
     @classmethod
     def of(cls, array):
         """A view of a C-contiguous array, its axes turned round: Halide's innermost comes first."""
-        axes = zip(reversed(array.shape), reversed(array.strides))
-        dimensions = [_Dimension(0, extent, step // array.itemsize, 0) for extent, step in axes]
+        extents = array.shape[::-1]
+        strides = itertools.accumulate((1, *extents[:-1]), operator.mul)  # numpy's own are
+        dimensions = [  # arbitrary for an extent of 1, which Halide does not accept
+            _Dimension(0, extent, stride, 0) for extent, stride in zip(extents, strides)
+        ]
         return cls(
             host=array.ctypes.data,
             type_code=cls.TYPE_CODES[array.dtype.kind],
