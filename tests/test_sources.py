@@ -1,0 +1,183 @@
+"""Clips are found in whatever a person has, in natural order, and split whole."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elsr_paddle.errors import InputError
+from elsr_paddle.images import write_image
+from elsr_paddle.sources import Clip, find_clips, find_reds, split_clips
+
+VIDEOS = os.environ.get("ELSR_VIDEOS")
+CLIPS = os.environ.get("ELSR_CLIPS")
+
+
+def picture(path, size=(8, 12), value=0):
+    write_image(path, np.full((*size, 3), value, np.uint8))
+    return path
+
+
+def frames(folder, count=3, size=(8, 12)):
+    for i in range(count):
+        picture(folder / f"{i:08d}.png", size, value=i)
+    return folder
+
+
+def names(clips):
+    return [clip.name for clip in clips]
+
+
+def test_frame_10_comes_after_frame_9(tmp_path):
+    for i in (10, 9, 0, 1, 2, 11):
+        picture(tmp_path / f"hr{i}.png", value=i)
+    (clip,) = find_clips([tmp_path])
+    assert [int(frame.read()[0, 0, 0]) for frame in clip.frames()] == [0, 1, 2, 9, 10, 11]
+
+
+def test_clips_come_in_natural_order_too(tmp_path):
+    for name in ("clip10", "clip9", "clip1"):
+        frames(tmp_path / "set" / name)
+    assert names(find_clips([tmp_path / "set"])) == ["set/clip1", "set/clip9", "set/clip10"]
+
+
+def test_a_folder_of_one_size_is_a_clip_and_of_several_is_photos(tmp_path):
+    frames(tmp_path / "same")
+    picture(tmp_path / "mixed/a.png", (8, 12))
+    picture(tmp_path / "mixed/b.png", (12, 8))
+    clips = find_clips([tmp_path / "same", tmp_path / "mixed"])
+    assert names(clips) == ["same", "mixed/a", "mixed/b"]
+    assert [clip.count() for clip in clips] == [3, 1, 1]
+
+
+def test_folders_of_folders_and_single_photos_go_together(tmp_path):
+    frames(tmp_path / "set/000")
+    frames(tmp_path / "set/deep/001", 2)
+    photo = picture(tmp_path / "photo.jpg")
+    (tmp_path / "set/.hidden").mkdir()
+    (tmp_path / "set/notes.txt").write_text("no clip")
+    assert names(find_clips([tmp_path / "set", photo])) == ["set/000", "set/deep/001", "photo"]
+
+
+def test_clips_of_the_same_name_stay_apart(tmp_path):
+    paths = [frames(tmp_path / parent / "000") for parent in "ab"]
+    assert names(find_clips(paths)) == ["000", "000 (2)"]
+
+
+def test_every_k_takes_the_first_then_each_kth(tmp_path):
+    (clip,) = find_clips([frames(tmp_path / "c", 7)])
+    assert [frame.number for frame in clip.frames(every=3)] == [0, 3, 6]
+    assert clip.count(every=3) == 3
+    with pytest.raises(InputError, match="every=0"):
+        list(clip.frames(every=0))
+
+
+def test_frames_are_decoded_only_when_read(tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/0.png").write_bytes(b"no picture")
+    (clip,) = find_clips([tmp_path / "c"])
+    (frame,) = clip.frames()
+    with pytest.raises(InputError, match="0.png"):
+        frame.read()
+
+
+@pytest.mark.skipif(not VIDEOS, reason="ELSR_VIDEOS is not set")
+def test_a_video_is_a_clip(tmp_path):
+    clips = find_clips([VIDEOS])
+    by_name = {clip.name.split("/")[-1]: clip for clip in clips}
+    clip = by_name["bigbuckbunny"]
+    assert clip.count() == 132
+    assert clip.count(every=50) == 3
+    assert [(f.number, f.read().shape) for f in clip.frames(every=50)] == [
+        (number, (720, 1280, 3)) for number in (0, 50, 100)
+    ]
+
+
+@pytest.mark.skipif(not CLIPS, reason="ELSR_CLIPS is not set")
+def test_clips_whose_names_lack_leading_zeros_are_in_order():
+    (clip,) = find_clips([Path(CLIPS) / "aspen_960x540"])
+    assert [path.stem for path in clip.paths] == [f"hr{i}" for i in range(31)]
+
+
+def test_what_holds_no_clip_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("text")
+    for path in (tmp_path / "empty", tmp_path / "notes.txt", tmp_path / "none"):
+        with pytest.raises(InputError, match=path.name):
+            find_clips([path])
+
+
+def reds(root, outer=True, given=True):
+    for part, clips in (("train", ("000", "001", "010")), ("val", ("000", "001"))):
+        base = root / part if outer else root
+        for clip in clips:
+            frames(base / f"{part}_sharp" / clip, 2, (16, 24))
+            if given:
+                frames(base / f"{part}_sharp_bicubic/X4" / clip, 2, (4, 6))
+    return root
+
+
+@pytest.mark.parametrize("outer", [True, False])
+def test_both_layouts_of_reds_are_known_with_their_lr_frames(tmp_path, outer):
+    train, val = find_reds(reds(tmp_path, outer))
+    assert (names(train), names(val)) == (["000", "001", "010"], ["000", "001"])
+    first = next(iter(val[1].frames()))
+    assert first.image.parts[-3:] == ("val_sharp", "001", "00000000.png")
+    assert first.given_lr.parts[-4:] == ("val_sharp_bicubic", "X4", "001", "00000000.png")
+
+
+def test_reds_without_lr_frames_or_with_some_missing_is_fine(tmp_path):
+    train, _ = find_reds(reds(tmp_path / "a", given=False))
+    assert [frame.given_lr for frame in train[0].frames()] == [None, None]
+    reds(tmp_path / "b")
+    (tmp_path / "b/train/train_sharp_bicubic/X4/000/00000001.png").unlink()
+    train, _ = find_reds(tmp_path / "b")
+    assert [frame.given_lr is None for frame in train[0].frames()] == [False, True]
+
+
+@pytest.mark.parametrize("place", ["data", "data/data4711", "data/data4711/REDS"])
+def test_auto_finds_reds_where_ai_studio_puts_it(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    frames(tmp_path / "data/data1/other/000")
+    reds(tmp_path / place)
+    train, val = find_reds("auto")
+    assert (len(train), len(val)) == (3, 2)
+
+
+def test_without_reds_the_layout_expected_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for root in ("auto", tmp_path):
+        with pytest.raises(InputError, match="train_sharp"):
+            find_reds(root)
+
+
+def clips_named(*names):
+    return [Clip(name) for name in names]
+
+
+def test_a_tenth_and_at_least_one_clip_is_for_validation():
+    for count, expected in ((1, 0), (2, 1), (9, 1), (30, 3), (590, 59)):
+        clips = clips_named(*(f"set/{i}" for i in range(count)))
+        train, val = split_clips(clips)
+        assert (len(train), len(val)) == (count - expected, expected)
+        assert not set(names(train)) & set(names(val))
+
+
+def test_validation_clips_are_spread_over_the_whole():
+    clips = clips_named(*(f"set/{i}" for i in range(10)))
+    assert names(split_clips(clips, 2)[1]) == ["set/2", "set/7"]
+
+
+def test_validation_clips_go_by_name_whole_or_last_part():
+    clips = clips_named("a/000", "a/011", "b/015")
+    assert names(split_clips(clips, ["011", "b/015"])[1]) == ["a/011", "b/015"]
+    with pytest.raises(InputError, match="'012'.*a/000"):
+        split_clips(clips, ["012"])
+
+
+def test_no_split_leaves_training_empty():
+    clips = clips_named("a", "b")
+    for validation in (2, 5, -1, ["a", "b"]):
+        with pytest.raises(InputError):
+            split_clips(clips, validation)
