@@ -29,6 +29,7 @@ def parse(argv):
     parser.add_argument("--overwrite", action="store_true", help="train anew over an older run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--validate-every", type=int, default=500, help="steps; saves the state")
+    parser.add_argument("--log-every", type=int, default=100, help="steps")
     parser.add_argument("--val-rows", type=int, default=50, help="validation pairs used")
     parser.add_argument("--workers", type=int, default=1, help="threads that prepare patches")
     parser.add_argument("--memory-budget", type=float, default=2.0, help="GiB of patches in memory")
@@ -108,6 +109,7 @@ def make_run(stage, args):
         folder=args.out / f"stage{stage.number}",
         seed=args.seed,
         validate_every=args.validate_every,
+        log_every=args.log_every,
         val_rows=args.val_rows,
         amp=args.amp,
     )
@@ -120,6 +122,9 @@ def train_stage(run, args, folder, weights, say):
 
     number, scale = run.stage.number, run.stage.scale
     weights = weights or run.stage.init_from and args.out / f"stage{number - 1}/best.safetensors"
+    if weights and not weights.exists():
+        raise InputError(f"stage {number} starts from {weights}, which is not there: train stage "
+                         f"{number - 1} first, or give a file with --weights")
     say(f"stage {number} starts from {weights or 'scratch'}")
     run.claim(resume=args.resume, overwrite=args.overwrite)
     budget = int(args.memory_budget * 2**30)

@@ -19,8 +19,7 @@ from safetensors.numpy import save
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
 
-METADATA_KEY = "elsr_paddle"
-DIGEST_KEY = "sha256"
+HEADER_KEY = "elsr_paddle"  # one key alone: safetensors writes several in any order
 
 
 def save_tensors(path, tensors, metadata):
@@ -38,10 +37,10 @@ def save_tensors(path, tensors, metadata):
     """
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     text = json.dumps(metadata, sort_keys=True)
-    header = {METADATA_KEY: text, DIGEST_KEY: _digest(tensors, text)}
+    header = {HEADER_KEY: f"{_digest(tensors, text)} {text}"}
     try:
         with atomic_write(path) as temporary:
-            temporary.write_bytes(save(tensors, metadata=header))
+            temporary.write_bytes(save(tensors, header))
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror}; what was saved before is intact"
@@ -69,11 +68,12 @@ def load_tensors(path):
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         raise InputError(f"{path} is damaged or not a safetensors file: {error}") from error
-    if METADATA_KEY not in header or DIGEST_KEY not in header:
+    if HEADER_KEY not in header:
         raise InputError(f"{path} was not written by elsr-paddle: it has no metadata of ours")
-    if _digest(tensors, header[METADATA_KEY]) != header[DIGEST_KEY]:
+    digest, _, text = header[HEADER_KEY].partition(" ")
+    if _digest(tensors, text) != digest:
         raise InputError(f"{path} is damaged: its SHA-256 does not fit its contents")
-    return tensors, json.loads(header[METADATA_KEY])
+    return tensors, json.loads(text)
 
 
 def load_weights(path):
@@ -106,7 +106,7 @@ def read_arrays(path):
 
 
 def _digest(tensors, text):
-    """SHA-256 over names, types, shapes and bytes of all tensors, and the metadata's JSON."""
+    """SHA-256 over the metadata's JSON, and names, types, shapes and bytes of all tensors."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         array = tensors[name]

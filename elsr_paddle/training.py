@@ -71,7 +71,8 @@ class Trainer:
 
         Returns
         -------
-        The loss as a tensor: reading its value waits for the device, so the caller chooses when.
+        The loss over all processes as a tensor: reading its value waits for the device, so the
+        caller chooses when.
         """
         self.optimizer.set_lr(self.stage.learning_rate_at(self.step))
         with paddle.amp.auto_cast(enable=self._amp):
@@ -83,7 +84,7 @@ class Trainer:
         self.step += 1
         # Young averages forget faster: a short run must not be judged by its random start.
         self._update_average(min(self.stage.ema_decay, self.step / (10 + self.step)))
-        return loss.detach()
+        return _mean_over_processes(loss.detach())
 
     def network(self):
         """The network to validate and to save: the averaged one where the stage averages."""
@@ -137,6 +138,14 @@ class Trainer:
         zero.backward()
         self.optimizer.step()
         self.optimizer.clear_grad()
+
+
+def _mean_over_processes(loss):
+    processes = paddle.distributed.get_world_size()
+    if processes == 1:
+        return loss
+    paddle.distributed.all_reduce(loss)
+    return loss / processes
 
 
 def to_tensor(images):

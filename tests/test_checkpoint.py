@@ -3,7 +3,6 @@
 import os
 import pickle
 import random
-import resource
 import subprocess
 import sys
 
@@ -62,7 +61,7 @@ def test_the_digest_covers_the_metadata_too(tmp_path, model):
     from safetensors.numpy import save_file
 
     path = tmp_path / "forged.safetensors"
-    save_file(to_arrays(model), path, metadata={"elsr_paddle": "{}", "sha256": "0" * 64})
+    save_file(to_arrays(model), path, metadata={"elsr_paddle": "0" * 64 + " {}"})
     with pytest.raises(InputError, match="SHA-256"):
         load_weights(path)
     save_file(to_arrays(model), path)
@@ -95,8 +94,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(weights_file):
     )
     assert "InputError: cannot write" in done.stderr
     assert weights_file.read_bytes() == before
-    assert os.listdir(weights_file.parent) == [weights_file.name]
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    assert list(weights_file.parent.iterdir()) == [weights_file]
 
 
 def test_pdparams_written_by_paddle_load(tmp_path, model):

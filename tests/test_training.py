@@ -1,0 +1,271 @@
+"""A stage of training: its arithmetic, its repeatability, how it is stopped and continued."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from elsr_paddle.checkpoint import load_tensors, load_weights, save_tensors
+from elsr_paddle.data import PatchBatches
+from elsr_paddle.errors import InputError
+from elsr_paddle.framework import paddle
+from elsr_paddle.models import to_arrays
+from elsr_paddle.pairs import Pairs
+from elsr_paddle.runs import Run, read_metrics
+from elsr_paddle.stages import STAGES
+from elsr_paddle.training import Trainer, evaluate, fit, image_function, to_tensor
+
+SMALL = {"hr_patch": 32, "batch_size": 4, "expansion": 4}
+
+
+def make_run(folder, number=1, steps=8, **row):
+    stage = replace(STAGES[number], steps=steps, **{**SMALL, **row})
+    network = {"model": "elsr", "config": {"scale": stage.scale}}
+    return Run(stage, network, folder, validate_every=4, log_every=2, val_rows=2)
+
+
+def train(run, data, **options):
+    scale = run.stage.scale
+    return fit(run, Pairs(data / f"train_x{scale}.h5"), Pairs(data / f"val_x{scale}.h5"), **options)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_one_others(tmp_path, training_data):
+    runs = [make_run(tmp_path / name) for name in ("a", "b", "c")]
+    runs[2] = replace(runs[2], seed=1)
+    for run in runs:
+        train(run, training_data)
+    a, b, c = (run.last.read_bytes() for run in runs)
+    assert a == b != c
+
+
+@pytest.mark.parametrize("number", [3, 4])  # L1 and L2, both x4
+def test_the_loss_is_that_of_the_table(tmp_path, training_data, number):
+    run = make_run(tmp_path, number)
+    pairs = Pairs(training_data / "train_x4.h5")
+    lr, hr = PatchBatches(pairs, hr_patch=32, batch_size=4, seed=0)[0]
+    trainer = Trainer(run)
+    difference = trainer.model(to_tensor(lr)).numpy() - hr.transpose(0, 3, 1, 2) / 255
+    expected = np.abs(difference).mean() if number == 3 else (difference**2).mean()
+    assert float(trainer.update(lr, hr)) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_the_rate_of_each_step_is_the_table_s(tmp_path, training_data):
+    run = make_run(tmp_path, steps=12)
+    train(run, training_data)
+    for line in read_metrics(run.metrics):
+        assert line["learning_rate"] == run.stage.learning_rate_at(line["step"] - 1)
+
+
+def test_stage_2_starts_from_stage_1s_body(tmp_path, training_data, caplog):
+    caplog.set_level("INFO")
+    first, second = make_run(tmp_path / "stage1", 1), make_run(tmp_path / "stage2", 2)
+    train(first, training_data)
+    second = replace(second, stage=replace(second.stage, learning_rate=1e-12, ema_decay=0.0))
+    train(second, training_data, start=first.best)
+    assert "fresh parameters: tail.bias, tail.weight" in caplog.text
+    given, taken = load_weights(first.best)[0], load_weights(second.last)[0]
+    for name in ("head.weight", "body.0.weight", "body.1.weight", "body.2.bias"):
+        np.testing.assert_allclose(given[name], taken[name], atol=1e-6)
+
+
+def test_training_on_a_photo_lowers_the_loss_and_beats_the_start(tmp_path, training_data):
+    run = make_run(tmp_path, steps=60, batch_size=8)
+    best = train(run, training_data)
+    lines = read_metrics(run.metrics)
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    first = next(line for line in lines if "psnr_rgb_db" in line)
+    assert best["psnr_rgb_db"] > first["psnr_rgb_db"]
+    weights, metadata = load_weights(run.best)
+    assert metadata["stage"]["loss"] == "l1"
+    assert metadata["step"] == best["step"]
+
+
+def test_validation_is_the_mean_of_per_image_psnrs_of_8_bit_pictures(tmp_path, training_data):
+    pairs = Pairs(training_data / "val_x2.h5")
+    model = Trainer(make_run(tmp_path)).network()
+    squared = []
+    for lr, hr in pairs:
+        output = model(to_tensor(lr[None])).numpy()[0].transpose(1, 2, 0)
+        sr = np.rint(output.clip(0, 1) * 255)
+        squared.append(((sr - hr) ** 2).mean())
+    expected = np.mean([10 * np.log10(255**2 / error) for error in squared])
+    measured = evaluate(image_function(model), pairs, rows=len(pairs))
+    assert measured["rgb_db"] == pytest.approx(expected, abs=0.01)
+
+
+def test_averaged_weights_follow_the_trained_ones(tmp_path, training_data):
+    run = make_run(tmp_path, ema_decay=0.5)
+    batches = PatchBatches(Pairs(training_data / "train_x2.h5"), hr_patch=32, batch_size=4, seed=0)
+    trainer = Trainer(run)
+    average = to_arrays(trainer.model)["head.bias"]
+    for step in range(3):
+        trainer.update(*batches[step])
+        decay = min(0.5, (step + 1) / (step + 11))
+        average = decay * average + (1 - decay) * to_arrays(trainer.model)["head.bias"]
+    np.testing.assert_allclose(to_arrays(trainer.network())["head.bias"], average, rtol=1e-5)
+
+
+def test_divergence_is_one_line_and_keeps_the_last_good_state(tmp_path, training_data):
+    run = make_run(tmp_path, steps=8)
+    train(run, training_data)
+    good = run.state.read_bytes(), run.best.read_bytes()
+    longer = replace(run, stage=replace(run.stage, steps=40, learning_rate=1e30))
+    tensors, progress = load_tensors(run.state)
+    progress["identity"].update(steps=40, learning_rate=1e30)
+    save_tensors(run.state, tensors, progress)
+    good = run.state.read_bytes(), run.best.read_bytes()
+    with pytest.raises(InputError, match="diverged by step"):
+        train(longer, training_data)
+    assert (run.state.read_bytes(), run.best.read_bytes()) == good
+
+
+def test_a_state_of_another_run_is_refused(tmp_path, training_data):
+    run = make_run(tmp_path)
+    train(run, training_data)
+    for other in (replace(run, seed=5), make_run(tmp_path, steps=9), make_run(tmp_path, loss="l2")):
+        with pytest.raises(InputError, match="belongs to another run"):
+            train(other, training_data)
+
+
+def test_a_damaged_state_is_refused(tmp_path, training_data):
+    run = make_run(tmp_path)
+    train(run, training_data)
+    run.state.write_bytes(run.state.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"state\.safetensors is damaged"):
+        train(run, training_data)
+
+
+# From here on, real processes: each imports Paddle anew.
+
+STEPS = 60
+FLAGS = ["--steps", STEPS, "--validate-every", 10, "--val-rows", 2, "--batch-size", 4,
+         "--hr-patch", 32, "--expansion", 4]  # fmt: skip
+
+
+def start_script(root, data, out, *flags, launcher=(), **options):
+    command = [sys.executable, *launcher, root / "train.py", "--data", data, "--out", out,
+               "--plots", out / "plots", *FLAGS, *flags]  # fmt: skip
+    return subprocess.Popen(
+        [str(part) for part in command], cwd=out.parent, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
+    )  # fmt: skip
+
+
+def finish(process, status=0):
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == status, output
+    return output
+
+
+def wait_for_step(process, metrics, step):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        lines = metrics.read_text().split("\n")[:-1] if metrics.exists() else []
+        if any(json.loads(line)["step"] >= step for line in lines):
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"step {step} never came: {process.communicate()[0]}")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(root, training_data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("uninterrupted") / "out"
+    finish(start_script(root, training_data, out, "--stage", "1"))
+    return out / "stage1"
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_continues_to_the_same_bits(
+    root, training_data, tmp_path, uninterrupted, kill
+):
+    out = tmp_path / "out"
+    # Before the first state, in mid-training, and right after a validation began to write.
+    for step in (2, 27, 40):
+        process = start_script(root, training_data, out, "--stage", "1", "--resume",
+                               "--log-every", "1")  # fmt: skip
+        wait_for_step(process, out / "stage1" / "metrics.jsonl", step)
+        process.send_signal(kill)
+        output = process.communicate(timeout=60)[0]
+        if kill == signal.SIGINT:
+            assert process.returncode == 130, output
+            assert "--resume continues" in output
+    finish(start_script(root, training_data, out, "--stage", "1", "--resume"))
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (out / "stage1" / name).read_bytes() == (uninterrupted / name).read_bytes()
+
+
+def test_an_older_run_is_never_overwritten_unasked(root, training_data, uninterrupted):
+    before = (uninterrupted / "best.safetensors").read_bytes()
+    out = uninterrupted.parent
+    output = finish(start_script(root, training_data, out, "--stage", "1"), status=2)
+    assert "--resume continues it, --overwrite trains anew" in output
+    assert (uninterrupted / "best.safetensors").read_bytes() == before
+
+
+def test_a_stage_whose_predecessor_is_missing_says_so(root, training_data, tmp_path):
+    out = tmp_path / "out"
+    output = finish(start_script(root, training_data, out, "--stage", "3"), status=2)
+    assert output.strip().endswith("train stage 2 first, or give a file with --weights")
+
+
+def test_two_processes_follow_the_loss_of_one_with_the_doubled_batch_even_when_killed(
+    root, training_data, tmp_path
+):
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    # L2, whose gradient has no jumps: rounding then stays rounding over all steps.
+    flags = ["--stage", "1", "--loss", "l2", "--learning-rate", "1e-3"]
+    finish(start_script(root, training_data, alone, *flags, "--batch-size", 8))
+    launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo",
+                "--log_dir", tmp_path / "log"]  # fmt: skip
+    options = {"launcher": launcher, "start_new_session": True}
+    killed = start_script(root, training_data, both, *flags, **options)
+    wait_for_step(killed, both / "stage1" / "metrics.jsonl", 20)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=60)
+    finish(start_script(root, training_data, both, *flags, "--resume", **options))
+    curves = [
+        [line["loss"] for line in read_metrics(out / "stage1" / "metrics.jsonl")]
+        for out in (alone, both)
+    ]
+    np.testing.assert_allclose(*curves, rtol=1e-4)
+
+
+def test_five_stages_run_in_turn(root, training_data, tmp_path):
+    out = tmp_path / "out"
+    finish(start_script(root, training_data, out, "--stage", "1..5", "--steps", 4))
+    assert (out / "plots" / "training_losses.png").stat().st_size > 10_000
+    scales = [
+        load_weights(out / f"stage{number}" / "best.safetensors")[1]["config"]["scale"]
+        for number in range(1, 6)
+    ]
+    assert scales == [2, 4, 4, 4, 4]
+
+
+def test_paddle_missing_is_one_line_that_names_the_extra(root):
+    program = (
+        "import runpy, sys; sys.modules['paddle'] = None; sys.argv = ['train.py', '--stage', '1']\n"
+        "runpy.run_path('train.py', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "elsr-paddle[cpu]" in done.stderr
+    assert "paddlepaddle-gpu" in done.stderr
+
+
+def test_gradients_are_finite_and_reach_every_parameter(tmp_path, training_data):
+    lr, hr = PatchBatches(
+        Pairs(training_data / "train_x2.h5"), hr_patch=32, batch_size=4, seed=0
+    )[0]
+    trainer = Trainer(make_run(tmp_path))
+    paddle.nn.functional.l1_loss(trainer.model(to_tensor(lr)), to_tensor(hr)).backward()
+    for name, parameter in trainer.model.named_parameters():
+        assert np.abs(parameter.grad.numpy()).max() > 0, name
