@@ -131,7 +131,8 @@ def test_a_file_cut_anywhere_is_refused_or_whole(tmp_path, photo, kind):
 def test_a_decompression_bomb_is_refused(tmp_path):
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)  # PNG's IHDR, 3.6 gigapixels
     chunk = b"IHDR" + header
-    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    signature, checksum = b"\x89PNG\r\n\x1a\n", struct.pack(">I", zlib.crc32(chunk))
+    png = signature + struct.pack(">I", len(header)) + chunk + checksum
     (tmp_path / "bomb.png").write_bytes(png)
     with pytest.raises(InputError, match="bomb.png"):
         images.read_image(tmp_path / "bomb.png")

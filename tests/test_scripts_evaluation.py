@@ -1,0 +1,216 @@
+"""test.py and test_video.py as a person runs them: by path, in a folder of their own."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import coffee
+
+from elsr_paddle import cli, demo
+from elsr_paddle.checkpoint import save_tensors
+from elsr_paddle.degrade import make_pair
+from elsr_paddle.errors import InputError
+from elsr_paddle.evaluation import PROTOCOLS, score
+from elsr_paddle.images import write_image
+from elsr_paddle.resize import imresize
+
+
+def save_nearest(path, scale=4):
+    """Weights of an ELSR that repeats every pixel exactly, so that its output is known."""
+    shapes = {"head": (6, 3), "body.0": (6, 6), "body.2": (6, 6), "tail": (3 * scale**2, 6)}
+    weights = {"body.1.weight": np.zeros(6, np.float32)}
+    for name, shape in shapes.items():
+        weights[f"{name}.weight"] = np.zeros((*shape, 3, 3), np.float32)
+        weights[f"{name}.bias"] = np.zeros(shape[0], np.float32)
+    for channel in range(3):
+        weights["head.weight"][channel, channel, 1, 1] = 1
+        weights["tail.weight"][channel * scale**2 : (channel + 1) * scale**2, channel, 1, 1] = 1
+    config = {"scale": scale, "width": 6, "prelu": "channel"}
+    save_tensors(path, weights, {"model": "elsr", "config": config})
+    return path
+
+
+def nearest(image, scale=4):
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def run(root, folder, script, *arguments):
+    command = [sys.executable, root / script, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def photo(top=0, height=60, width=83):
+    return np.ascontiguousarray(coffee()[top : top + height, 100 : 100 + width])
+
+
+def frames():
+    """Five frames of a pan, uint8 (60, 83, 3)."""
+    return [photo(top) for top in range(0, 50, 10)]
+
+
+def gif_frames(path):
+    with Image.open(path) as gif:
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            yield np.array(gif.convert("RGB"))
+
+
+def distance(first, second):
+    return np.abs(first.astype(float) - second).mean()
+
+
+def test_stills_of_every_kind_are_scored_and_unreadable_ones_skipped(tmp_path, root):
+    weights, folder = save_nearest(tmp_path / "w.safetensors"), tmp_path / "in"
+    write_image(folder / "colour.png", photo())
+    picture = Image.fromarray(photo(100))
+    picture.convert("L").save(folder / "gray.png")
+    picture.quantize(32).save(folder / "palette.png")
+    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    (folder / "cut.png").write_bytes((folder / "colour.png").read_bytes()[:900])
+    done = run(root, tmp_path, "test.py", folder, "none.png", "--weights", weights)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    summary = done.stderr.split("2 skipped:")[1]
+    assert "cut.png" in summary and "none.png" in summary
+
+    found = json.loads((tmp_path / "out/test.json").read_text())
+    names = [item["name"] for item in found["items"]]
+    assert names == ["cmyk.jpg", "colour.png", "gray.png", "palette.png"]
+    assert len(found["skipped"]) == 2
+    lr, hr = make_pair(photo(), 4)
+    expected = score(hr, nearest(lr), PROTOCOLS["y"], scale=4)
+    assert found["items"][1]["elsr"]["psnr_db"] == expected.psnr_db
+    assert found["items"][1]["elsr"]["ssim"] == expected.ssim
+    expected = score(hr, imresize(lr, size=hr.shape[:2]), PROTOCOLS["y"], scale=4)
+    assert found["items"][1]["bicubic"]["psnr_db"] == expected.psnr_db
+    for method in ("bicubic", "elsr"):
+        assert f"{found['mean'][method]['psnr_db']:.2f}" in done.stdout
+    assert "w.safetensors" in done.stdout
+    plots = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert plots == {"architecture.png", "cmyk.png", "colour.png", "gray.png", "palette.png"}
+
+
+def test_benchmarks_give_one_table_with_published_figures(tmp_path, root):
+    weights, sets = save_nearest(tmp_path / "w.safetensors"), tmp_path / "sets"
+    for name in ("Set5", "Mine"):
+        write_image(sets / name / "HR/a.png", photo())
+    write_image(sets / "Mine/LR_bicubic/X4/ax4.png", np.zeros((15, 20, 3), np.uint8))
+    done = run(root, tmp_path, "test.py", "--benchmarks", sets, "--weights", weights,
+               "--figures", "0", "--json", "scores.json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "scores.json").read_text())["sets"]
+    assert set(found) == {"Set5", "Mine"}
+    assert all(set(figures) == {"mean", "items"} for figures in found.values())
+    assert found["Mine"]["mean"]["bicubic"]["psnr_db"] < 15  # the given LR file is black
+    assert "32.09" in done.stdout and "arXiv 1707.02921" in done.stdout
+    assert f"{found['Set5']['mean']['elsr']['psnr_db']:.2f}" in done.stdout
+
+
+def test_a_clip_gives_scores_per_frame_gifs_of_their_own_frames_and_counted_speed(tmp_path, root):
+    weights, clip = save_nearest(tmp_path / "w.safetensors"), tmp_path / "clip"
+    for number, frame in enumerate(frames()):
+        write_image(clip / f"f{8 + number}.png", frame)  # f8, f9, f10: not in the order of letters
+    (clip / "f10.png").write_bytes(b"broken")
+    done = run(root, tmp_path, "test_video.py", clip, "--weights", weights, "--fps", "10")
+    assert done.returncode == 2 and "f10.png" in done.stderr
+
+    pairs = [make_pair(frame, 4) for frame in (frames()[i] for i in (0, 1, 3, 4))]
+    with (tmp_path / "out/frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["0", "1", "3", "4"]
+    for row, (lr, hr) in zip(rows, pairs):
+        expected = score(hr, nearest(lr), PROTOCOLS["y"], scale=4)
+        assert float(row["elsr_psnr_db"]) == expected.psnr_db
+
+    bicubic = list(gif_frames(tmp_path / "out/bicubic_video.gif"))
+    network = list(gif_frames(tmp_path / "out/sr_video.gif"))
+    assert len(bicubic) == len(network) == 4
+    for bicubic_frame, sr_frame, (lr, hr) in zip(bicubic, network, pairs):
+        smooth, blocks = imresize(lr, size=hr.shape[:2]), nearest(lr)
+        assert distance(bicubic_frame, smooth) < distance(bicubic_frame, blocks)
+        assert distance(sr_frame, blocks) < distance(sr_frame, smooth)
+        # The palette maps equal pixels to equal ones: this network's blocks stay blocks.
+        assert np.array_equal(sr_frame, nearest(sr_frame[::4, ::4]))
+        assert not np.array_equal(bicubic_frame, nearest(bicubic_frame[::4, ::4]))
+    assert len(list(gif_frames(tmp_path / "out/side_by_side.gif"))) == 4
+
+    found = json.loads((tmp_path / "out/test_video.json").read_text())
+    assert set(found["mean"]) == {"bicubic", "elsr"} and len(found["items"]) == 4
+    for name in ("network", "image_to_image", "file_to_file"):
+        speed = found["speed"][name]
+        assert speed["frames"] == 4 and speed["fps"] == pytest.approx(1 / speed["median_seconds"])
+    plots = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert plots == {"architecture.png", "psnr_frames.png"}
+
+
+@pytest.mark.parametrize("script", ["test.py", "test_video.py"])
+def test_a_bare_call_takes_the_newest_stage_and_the_demo_set(tmp_path, root, script):
+    make_small_demo(tmp_path / "data/demo")
+    save_nearest(tmp_path / "out/stage1/best.safetensors", scale=2)
+    save_nearest(tmp_path / "out/stage4/best.safetensors")
+    done = run(root, tmp_path, script)
+    assert done.returncode == 0, done.stderr
+    assert "out/stage4/best.safetensors" in done.stdout.replace("\\", "/")
+    name = Path(script).with_suffix(".json").name
+    assert len(json.loads((tmp_path / "out" / name).read_text())["items"]) == (
+        2 if script == "test.py" else 9
+    )
+
+
+def make_small_demo(folder):
+    """What `demo.ensure` takes for a whole demo set; its clips have one tile of nine frames."""
+    for split, clips in demo.SPLITS.items():
+        for clip in clips:
+            for number in range(9 if split == "val" else 1):
+                write_image(folder / split / clip.photo / f"{number:08d}.png", photo(number))
+    for name in demo.PAIR_FILES:
+        (folder / name).touch()
+
+
+@pytest.mark.parametrize("script", ["test.py", "test_video.py"])
+def test_a_missing_input_is_one_line_and_status_2(tmp_path, root, script):
+    weights = save_nearest(tmp_path / "w.safetensors")
+    done = run(root, tmp_path, script, "none", "--weights", weights)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "no such file: none" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["test.py", "test_video.py"])
+def test_help_comes_without_the_framework(root, script):
+    code = (f"import runpy, sys; sys.argv = [{script!r}, '--help']\n"
+            f"try: runpy.run_path({str(root / script)!r}, run_name='__main__')\n"
+            "finally: assert 'paddle' not in sys.modules")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0 and "--protocol" in done.stdout, done.stderr
+
+
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "OUT", tmp_path)
+    return tmp_path
+
+
+def test_the_newest_stage_of_the_scale_wanted_is_the_default(out):
+    for stage, scale in ((1, 2), (2, 4), (3, 4)):
+        save_nearest(out / f"stage{stage}/best.safetensors", scale)
+    assert cli.default_weights("elsr", 4) == out / "stage3/best.safetensors"
+    assert cli.default_weights("elsr", 2) == out / "stage1/best.safetensors"
+    assert cli.choose_weights(None, None) == out / "stage3/best.safetensors"
+    assert cli.choose_weights(out / "mine.safetensors", 4) == out / "mine.safetensors"
+
+
+def test_without_any_weights_the_command_that_makes_them_is_named(out):
+    with pytest.raises(InputError, match=r"train.py --stage 1..5"):
+        cli.default_weights("elsr", 3)
+
+
+def test_a_damaged_stage_is_not_passed_over_in_silence(out):
+    path = save_nearest(out / "stage5/best.safetensors")
+    save_nearest(out / "stage4/best.safetensors")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="stage5"):
+        cli.default_weights("elsr", 4)
