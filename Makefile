@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip --disable-pip-version-check install --quiet --editable
-DEMO_STEPS ?= 800
+DEMO_STEPS ?= 600
 
 .PHONY: demo test lint
 

@@ -104,8 +104,8 @@ def _draw_loss(axis, metrics):
     means = np.convolve(losses, np.full(window, 1 / window), mode="valid")
     axis.plot(steps[window - 1 :], means, color=SR_COLOUR, linewidth=1.6)
     axis.set_yscale("log")
-    axis.yaxis.set_major_formatter("{x:.3g}")
-    axis.yaxis.set_minor_formatter("{x:.3g}")
+    axis.yaxis.set_major_formatter("{x:.4g}")
+    axis.yaxis.set_minor_formatter("{x:.4g}")
     axis.grid(alpha=0.3, which="both")
 
 
