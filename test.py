@@ -17,7 +17,7 @@ def parse(argv):
                         "(default: frames of the demo's validation clips)")
     parser.add_argument("--benchmarks", type=Path, metavar="DIR", help="every set in DIR: NAME/HR, "
                         "with NAME/LR_bicubic/X4 where LR files are given")
-    parser.add_argument("--figures", type=int, default=10, metavar="N",
+    parser.add_argument("--figures", type=int, default=20, metavar="N",
                         help="draw the first N pictures of each set (default: %(default)s)")
     return cli.parse_evaluation(parser, argv, "test")
 
