@@ -1,0 +1,201 @@
+"""Many inputs, one command: what becomes of each, and in which file."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import av
+from PIL import Image, UnidentifiedImageError
+
+from elsr_paddle.errors import InputError
+from elsr_paddle.files import natural_key
+from elsr_paddle.pictures import FORMATS, READABLE, Outcome, upscale_picture
+from elsr_paddle.transcode import CONTAINERS, VIDEO_SUFFIXES, transcode
+
+_WORKERS = 2  # pictures at a time: packing a PNG takes longer than the network, on one core
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and its output; `video` tells how it is read and written."""
+
+    source: Path
+    output: Path
+    video: bool
+
+
+@dataclass
+class Result:
+    """What became of a job.
+
+    Attributes
+    ----------
+    job : Job
+    status : str, "done", "skipped" (its output was there) or "failed"
+    outcome : Outcome
+    seconds : float
+    error : str, empty unless it failed
+    """
+
+    job: Job
+    status: str
+    outcome: Outcome = field(default_factory=Outcome)
+    seconds: float = 0.0
+    error: str = ""
+
+
+def plan_jobs(inputs, output):
+    """Find the pictures and videos among `inputs`, in folders too, and name their outputs.
+
+    Parameters
+    ----------
+    inputs : list of Path; folders are searched through, hidden files and `output` left out.
+    output : Path, a file for a single input that is a file; else a folder, in which names and
+        subfolders are kept. A suffix that cannot be written becomes .png or .mkv.
+
+    Returns
+    -------
+    list of Job, in natural order
+
+    Raises
+    ------
+    InputError if an input is missing, nothing is found, an output would overwrite an input, or two
+    inputs would have the same output.
+    """
+    for path in inputs:
+        if not path.exists():
+            raise InputError(f"no such file or folder: {path}")
+    if len(inputs) == 1 and inputs[0].is_file() and _names_file(output):
+        jobs = [_single_job(inputs[0], output)]
+    else:
+        if output.is_file():
+            raise InputError(f"expected a folder for several inputs but {output} is a file")
+        jobs = [job for path in inputs for job in _folder_jobs(path, output)]
+    if not jobs:
+        raise InputError(f"no pictures or videos in {', '.join(map(str, inputs))}")
+    _check_outputs(jobs)
+    return jobs
+
+
+def _names_file(output):
+    return bool(output.suffix) and not output.is_dir()
+
+
+def _single_job(source, output):
+    suffix = output.suffix.lower()
+    if suffix in CONTAINERS:
+        return Job(source, output, video=True)
+    if suffix not in FORMATS:
+        raise InputError(f"expected an output that ends in one of {' '.join(FORMATS)}, or for "
+                         f"video in one of {' '.join(CONTAINERS)}, but got {output}")
+    if _is_video(source):
+        raise InputError(f"{source} is a video, and cannot become {output.name}; choose one of "
+                         f"{' '.join(CONTAINERS)}")
+    return Job(source, output, video=False)
+
+
+def _folder_jobs(path, output):
+    """Jobs for a file, or for all files below a folder, written below `output`."""
+    if path.is_file():
+        return [_named_job(path, output / path.name)]
+    return [_named_job(file, output / file.relative_to(path)) for file in _walk(path, output)]
+
+
+def _named_job(source, output):
+    video = _is_video(source)
+    writable, other = (CONTAINERS, ".mkv") if video else (FORMATS, ".png")
+    kept = output.suffix.lower() in writable
+    return Job(source, output if kept else output.with_suffix(other), video)
+
+
+def _walk(folder, output):
+    """Pictures and videos below `folder`, in natural order; never what an earlier run wrote."""
+    output, found = output.resolve(), []
+    for parent, folders, names in os.walk(folder):
+        parent = Path(parent)
+        folders[:] = [name for name in folders
+                      if not name.startswith(".") and (parent / name).resolve() != output]
+        found += [parent / name for name in names if not name.startswith(".")]
+    known = READABLE | VIDEO_SUFFIXES
+    return sorted((path for path in found if path.suffix.lower() in known), key=natural_key)
+
+
+def _is_video(path):
+    """By the suffix; by what Pillow says where that tells nothing."""
+    suffix = path.suffix.lower()
+    if suffix in READABLE or suffix in VIDEO_SUFFIXES:
+        return suffix in VIDEO_SUFFIXES
+    try:
+        with Image.open(path):
+            return False
+    except (UnidentifiedImageError, OSError):
+        return True
+
+
+def _check_outputs(jobs):
+    sources = {_same(job.source): job.source for job in jobs}
+    outputs = {}
+    for job in jobs:
+        key = _same(job.output)
+        if key in sources:
+            raise InputError(f"{job.output} is an input itself; choose another output")
+        if key in outputs:
+            raise InputError(f"{outputs[key]} and {job.source} would both become {job.output}; "
+                             "give them another output each")
+        outputs[key] = job.source
+
+
+def _same(path):
+    """A file's one name, whatever links and letter case lead to it."""
+    return os.path.normcase(path.resolve())
+
+
+def run_jobs(jobs, upscaler, *, overwrite=False, layout=None, encoder=None, progress=None):
+    """Carry out jobs; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    jobs : list of Job
+    upscaler : Upscaler
+    overwrite : bool; False skips a job whose output is there.
+    layout : None, "split" or "side", see `compare`
+    encoder : dict, `codec`, `crf` and `preset` of `transcode`
+    progress : callable, `progress(job, total=frames)`, see `transcode`
+
+    Yields
+    ------
+    Result of each job: of the pictures first, several at a time, then of the videos.
+    """
+    attempt = partial(_attempt, upscaler=upscaler, overwrite=overwrite, layout=layout,
+                      encoder=encoder or {}, progress=progress)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        yield from pool.map(attempt, [job for job in jobs if not job.video])
+    yield from map(attempt, [job for job in jobs if job.video])
+
+
+def _attempt(job, *, upscaler, overwrite, layout, encoder, progress):
+    """Carry out one job. A bug of ours is no failed job: it ends the run with its traceback."""
+    if job.output.exists() and not overwrite:
+        return Result(job, "skipped")
+    start = time.perf_counter()
+    try:
+        if job.video:
+            show = progress and partial(progress, job)
+            outcome = transcode(job.source, job.output, upscaler, layout=layout, progress=show,
+                                **encoder)
+        else:
+            outcome = upscale_picture(job.source, job.output, upscaler, layout=layout)
+    except (InputError, OSError, av.FFmpegError, MemoryError) as error:
+        return Result(job, "failed", error=_one_line(error))
+    return Result(job, "done", outcome, time.perf_counter() - start)
+
+
+def _one_line(error):
+    if isinstance(error, MemoryError):
+        return "not enough memory for it"
+    return " ".join(str(error).split())

@@ -1,0 +1,148 @@
+"""The streams that travel with a video: sound, subtitles, data, attachments, chapters.
+
+They are copied packet by packet. Where the container cannot hold one, sound and text subtitles are
+converted, and the rest is left out with a warning.
+"""
+
+from __future__ import annotations
+
+import io
+
+import av
+
+_ATTACHED_PICTURE = av.stream.Disposition.attached_pic
+
+# Sound and text subtitles to convert to, for containers that cannot hold what they came in.
+_SOUND = {"webm": "libopus", "mp4": "aac", "mov": "aac", "matroska": "aac"}
+_TEXT = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text", "matroska": "ass"}
+_TEXT_CODECS = ("ass", "mov_text", "srt", "ssa", "subrip", "text", "webvtt")
+
+# Written by the muxer of the file itself.
+_OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+
+
+def carry_metadata(container, output):
+    """Give the output the title, the chapters and whatever else the file says about itself."""
+    output.metadata.update({name: text for name, text in container.metadata.items()
+                            if name.lower() not in _OWN_TAGS})
+    chapters = container.chapters() if hasattr(container, "chapters") else []
+    if chapters:
+        output.set_chapters(chapters)
+
+
+def carry_stream(stream, output, outcome):
+    """Add to the output what takes the packets of one of the other streams.
+
+    Parameters
+    ----------
+    stream : av.Stream of the input
+    output : av.container.OutputContainer, not yet started
+    outcome : Outcome, told what cannot be kept
+
+    Returns
+    -------
+    callable, packet (None at the end) -> list of packets to mux; or None if it is left out.
+    """
+    name = output.format.name
+    if stream.type == "video" and not stream.disposition & _ATTACHED_PICTURE:
+        outcome.warn(f"video stream {stream.index} ({stream.width}x{stream.height}) was left out: "
+                     "only the main one is upscaled")
+        return None
+    if _holds(name, stream):
+        return _copied(stream, output)
+    if stream.type == "audio" and stream.codec_context is not None:
+        outcome.warn(f"sound stream {stream.index} ({stream.codec_context.name}) was re-encoded as "
+                     f"{_SOUND[name]}: {name} cannot hold it as it is")
+        return _reencoded_sound(stream, output, _SOUND[name])
+    if stream.type == "subtitle" and stream.codec_context.name in _TEXT_CODECS:
+        converted = _converted_text(stream, output, _TEXT[name])
+        if converted:
+            outcome.warn(f"subtitle stream {stream.index} ({stream.codec_context.name}) became "
+                         f"{_TEXT[name]}: {name} cannot hold it as it is")
+            return converted
+    kind = "cover picture" if stream.type == "video" else f"{stream.type} stream"
+    outcome.warn(f"{kind} {stream.index} was left out: {name} cannot hold it; try .mkv")
+    return None
+
+
+def _holds(name, stream):
+    """Whether a container of that kind takes the stream: tried out, since only its header knows."""
+    try:
+        with av.open(io.BytesIO(), "w", format=name) as trial:
+            _template(stream, trial)
+            trial.start_encoding()
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
+def _template(stream, output):
+    return output.add_stream_from_template(stream, opaque=True)
+
+
+def describe(stream, copy):
+    """Give a stream of the output its language, title and the like, and whether it is default."""
+    copy.metadata.update({name: text for name, text in stream.metadata.items()
+                          if name.lower() not in _OWN_TAGS})
+    copy.disposition = stream.disposition
+    return copy
+
+
+def _copied(stream, output):
+    copy = describe(stream, _template(stream, output))
+
+    def take(packet):
+        if packet is None or packet.dts is None:  # the demuxer ends each stream with an empty one
+            return []
+        packet.stream = copy
+        return [packet]
+
+    return take
+
+
+def _reencoded_sound(stream, output, codec):
+    rate = 48000 if codec == "libopus" else stream.codec_context.sample_rate
+    copy = output.add_stream(codec, rate=rate, layout=_layout(stream))
+    describe(stream, copy)
+    fitted = None
+
+    def take(packet):
+        nonlocal fitted
+        if fitted is None:  # the size of a frame is known once the encoder is open
+            copy.codec_context.open(strict=False)
+            fitted = av.AudioResampler(copy.codec_context.format, copy.codec_context.layout, rate,
+                                       copy.codec_context.frame_size or None)
+        frames = [] if packet is None else packet.decode()
+        pieces = [piece for frame in frames for piece in fitted.resample(frame)]
+        if packet is None:
+            pieces += [*fitted.resample(None), None]
+        return [encoded for piece in pieces for encoded in copy.encode(piece)]
+
+    return take
+
+
+def _layout(stream):
+    """Mono stays mono; what an encoder may not know becomes stereo."""
+    return "mono" if stream.codec_context.channels == 1 else "stereo"
+
+
+def _converted_text(stream, output, codec):
+    """Subtitles as another text format; None where this PyAV cannot encode them."""
+    if not hasattr(stream.codec_context, "encode_subtitle"):
+        return None
+    copy = describe(stream, output.add_stream(codec))
+    copy.codec_context.time_base = stream.time_base
+    copy.codec_context.subtitle_header = stream.codec_context.subtitle_header
+
+    def take(packet):
+        if packet is None or packet.dts is None:
+            return []
+        texts = stream.codec_context.decode2(packet)
+        if texts is None:
+            return []
+        encoded = copy.codec_context.encode_subtitle(texts)
+        encoded.stream, encoded.time_base = copy, packet.time_base
+        encoded.pts, encoded.dts, encoded.duration = packet.pts, packet.dts, packet.duration
+        return [encoded]
+
+    return take

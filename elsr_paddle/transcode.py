@@ -1,0 +1,335 @@
+"""Video files to larger video files: sound, times and colours as they were, in constant memory."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from tqdm import tqdm
+
+from elsr_paddle.decoding import open_video
+from elsr_paddle.errors import InputError
+from elsr_paddle.files import atomic_write
+from elsr_paddle.muxing import carry_metadata, carry_stream, describe
+from elsr_paddle.pictures import Outcome
+from elsr_paddle.pipeline import ahead
+from elsr_paddle.upscaling import compare, run_network, upscale_deep
+from elsr_paddle.yuv import (
+    HDR_TRANSFERS,
+    Converter,
+    colour_of,
+    has_alpha,
+    planes_of,
+    turn_filters,
+)
+
+# Containers that keep any timestamp, by FFmpeg's name.
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+VIDEO_SUFFIXES = frozenset(CONTAINERS) | {
+    ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m2v", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv",
+    ".ts", ".vob", ".wmv", ".y4m",
+}
+_CODECS = {"webm": "libvpx-vp9"}  # the others: libx264
+_PRESETS = {"libx264": "veryfast", "libx265": "veryfast", "libsvtav1": "10"}
+# VP9 has no presets, and heeds CRF only where no bit rate is set.
+_VP9 = {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+
+_SHALLOW, _DEEP = "yuv420p", "yuv420p10le"
+_DEEP_PASSES = 4  # through the 8-bit network for a frame of ten bits
+_DECODED, _ENLARGED = 16, 2  # packets or frames that may wait between two stages
+
+
+def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layout=None,
+              progress=None):
+    """Enlarge a video from file to file.
+
+    Decoder, network and encoder work at the same time, in threads with bounded queues.
+
+    Parameters
+    ----------
+    source : str or Path, any file that FFmpeg reads
+    output : str or Path with a suffix of `CONTAINERS`; appears whole or not at all.
+    upscaler : Upscaler
+    codec : str, FFmpeg's name of an encoder; None: libx264, or libvpx-vp9 for WebM.
+    crf : int, constant quality: lower is better and larger
+    preset : str, of the encoder; None: a fast one, `veryfast` for libx264.
+    layout : None, or "split" or "side" to put bicubic beside the result, see `compare`.
+    progress : callable, `progress(total=frames or None)` -> context manager with `update(n)`, as
+        tqdm is.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError if the file holds no video that can be decoded, or the output cannot hold it.
+    av.FFmpegError or OSError if writing fails.
+    """
+    outcome = Outcome()
+    progress = progress or functools.partial(tqdm, disable=True)
+    container = CONTAINERS[Path(output).suffix.lower()]
+    codec = codec or _CODECS.get(container, "libx264")
+    with open_video(source, outcome) as reader:
+        first = reader.first_frame()
+        frames = _Frames(first, upscaler, codec, _keeps_rotation(container, layout), layout,
+                         outcome)
+        with atomic_write(output) as temporary, \
+                av.open(str(temporary), "w", format=container) as file:
+            writer = _Writer(file, reader, frames, _options(codec, crf, preset), outcome)
+            items = ahead(reader.items(frames.turns, writer.others), _DECODED)
+            items = ahead(_enlarged(items, frames), _ENLARGED)
+            with progress(total=reader.frame_count()) as bar, closing(items):
+                for item in items:
+                    bar.update(writer.take(item))
+            writer.finish()
+        reader.report()
+    return outcome
+
+
+def _keeps_rotation(container, layout):
+    """Whether the file can ask the player to turn it; a comparison must be upright itself."""
+    can_ask = container != "webm" and hasattr(av.video.stream.VideoStream, "set_display_matrix")
+    return can_ask and not layout
+
+
+def _options(codec, crf, preset):
+    """The encoder's own options."""
+    options = {"crf": str(crf), **(_VP9 if codec == "libvpx-vp9" else {})}
+    preset = preset or _PRESETS.get(codec)
+    return {**options, "preset": str(preset)} if preset else options
+
+
+def _enlarged(items, frames):
+    """Packets pass as they are; a frame comes with what the network made of it."""
+    with closing(items):
+        for item in items:
+            yield (item, frames.enlarge(item)) if isinstance(item, av.VideoFrame) else item
+
+
+class _Frames:
+    """What happens to each frame: `enlarge` in the network's thread, `encodable` in the encoder's.
+
+    Parameters
+    ----------
+    first : av.VideoFrame, as decoded
+    upscaler : Upscaler
+    codec : str
+    keep_rotation : bool; False turns the pixels instead.
+    layout : None, "split" or "side"
+    outcome : Outcome
+    """
+
+    def __init__(self, first, upscaler, codec, keep_rotation, layout, outcome):
+        self.codec, self.outcome, self._layout = codec, outcome, layout
+        self.colour = colour_of(first)
+        self.format = self._pixel_format()
+        if has_alpha(first):
+            outcome.warn("its transparency was dropped")
+        self.matrix = _display_matrix(first) if keep_rotation else None
+        self.turns = [] if keep_rotation else turn_filters(first.rotation)
+        self._set_sizes(first, upscaler)
+        self._engine = upscaler.engine(self._scale) if self._scale > 1 else None
+        # A converter for each way and thread: to RGB or luma, from it, and plain bicubic.
+        self._to, self._from, self._bicubic = (Converter(self.colour) for _ in range(3))
+
+    def _pixel_format(self):
+        """Ten bits stay ten where the encoder takes them; says so where not. HDR needs them."""
+        deep = self.colour.deep and _DEEP in _pixel_formats(self.codec)
+        if self.colour.deep and not deep:
+            self.outcome.warn(f"its {self.colour.bits} bits became 8: {self.codec} takes no more")
+        hdr = HDR_TRANSFERS.get(self.colour.transfer)
+        if hdr and not deep:
+            raise InputError(f"it is HDR ({hdr}), which needs ten bits in and out: use --codec "
+                             "libx265, or convert it to SDR first")
+        if hdr:
+            self.outcome.warn(f"HDR ({hdr}) kept its tags, but not its mastering metadata")
+        return _DEEP if deep else _SHALLOW
+
+    def _set_sizes(self, first, upscaler):
+        """Plan for the size as shown; a kept quarter turn then swaps it to the size as stored."""
+        quarter = round(first.rotation / 90) % 2 == 1
+        shown = (first.width, first.height) if quarter else (first.height, first.width)
+        plan = upscaler.plan(*shown)
+        size, self._stored = (plan.height, plan.width), shown
+        if quarter and not self.turns:
+            size, self._stored = size[::-1], shown[::-1]
+        self._scale = plan.network
+        # 4:2:0 has one colour sample for 2x2 pixels: an odd last row or column goes.
+        self._height, self._width = (max(2, length - length % 2) for length in size)
+        if (self._height, self._width) != size:
+            self.outcome.warn(f"{size[1]}x{size[0]} became {self._width}x{self._height}: "
+                              "4:2:0 video has even sizes")
+
+    @property
+    def size(self):
+        """(height, width) of what `encodable` returns."""
+        return self._height, self._width * (2 if self._layout == "side" else 1)
+
+    def sample_aspect_ratio(self, stored):
+        """The pixels' shape in the output, so that the picture keeps its own."""
+        if stored is None or stored <= 0:
+            return None
+        ratio = 1 / stored if len(self.turns) == 1 else stored
+        stretch = Fraction(self._stored[1] * self._height, self._stored[0] * self._width)
+        # A size rounded by a pixel is no stretch.
+        return ratio if abs(stretch - 1) < 0.02 else (ratio * stretch).limit_denominator(1000)
+
+    def enlarge(self, frame):
+        """Run the network on a decoded frame.
+
+        Returns
+        -------
+        array: RGB, or the luma plane for a network on luma, or None without a network.
+        """
+        if self._engine is None:
+            return None
+        if self._engine.channels == 1:
+            return self._enlarge_luma(frame)
+        image = self._to.to_rgb(frame)
+        run = functools.partial(run_network, self._engine)
+        return upscale_deep(run, image, _DEEP_PASSES) if self.colour.deep else run(image)
+
+    def _enlarge_luma(self, frame):
+        if frame.format.name != self.format:
+            frame = self._to.resized(frame, frame.width, frame.height, self.format)
+        luma = planes_of(frame)[0]
+        if self.format == _SHALLOW:
+            return self._engine.upscale_plane(luma)
+        # 10 bits in the upper part of 16, as `upscale_deep` takes them, and back.
+        deep = upscale_deep(self._engine.upscale_plane, luma << 6, _DEEP_PASSES)
+        return (np.minimum(deep, 65535 - 32) + 32) >> 6
+
+    def encodable(self, frame, enlarged):
+        """The frame to encode, at the same time as the decoded one."""
+        height, width = self._height, self._width
+        if enlarged is None:
+            result = self._from.resized(frame, width, height, self.format)
+        elif enlarged.ndim == 2:
+            result = self._with_luma(frame, enlarged)
+        else:
+            result = self._from.from_rgb(_trimmed(enlarged, height, width), frame, width, height,
+                                         self.format)
+        if self._layout:
+            result = self._beside_bicubic(frame, result)
+        result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+        result.pict_type = 0  # the encoder chooses its own key frames
+        return result
+
+    def _with_luma(self, frame, luma):
+        """Bicubic for the chroma planes, the network's luma."""
+        luma = _trimmed(luma, self._height, self._width)
+        height, width = luma.shape
+        result = self._from.resized(frame, width, height, self.format)
+        planes_of(result)[0][:] = luma
+        if (height, width) != (self._height, self._width):
+            result = self._bicubic.resized(result, self._width, self._height, self.format)
+        return result
+
+    def _beside_bicubic(self, frame, ours):
+        bicubic = self._bicubic.resized(frame, self._width, self._height, self.format)
+        both = av.VideoFrame(self.size[1], self.size[0], self.format)
+        gray = 2 ** (self.colour.bits - 1) if self.format == _DEEP else 128
+        lines = (gray * 2 - gray // 8, gray, gray)  # white enough in full and limited range
+        for plane, left, right, line in zip(planes_of(both), planes_of(bicubic), planes_of(ours),
+                                            lines):
+            plane[:] = compare(left, right, self._layout, line)
+        return both
+
+
+def _trimmed(image, height, width):
+    """Cut an odd last row or column off; another size is left to be resized."""
+    excess = (image.shape[0] - height, image.shape[1] - width)
+    return image[:height, :width] if set(excess) <= {0, 1} else image
+
+
+def _pixel_formats(codec):
+    try:
+        formats = av.Codec(codec, "w").video_formats or ()
+    except av.codec.codec.UnknownCodecError as error:
+        raise InputError(f"expected an encoder of FFmpeg, such as libx264, libx265 or libsvtav1, "
+                         f"but got {codec!r}") from error
+    return {video_format.name for video_format in formats}
+
+
+def _display_matrix(frame):
+    """The nine numbers by which the file asks the player to turn or mirror it, or None."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else np.frombuffer(matrix, np.int32).tolist()
+
+
+class _Writer:
+    """The output file: the encoder of the main stream, and the other streams as they come.
+
+    Parameters
+    ----------
+    file : av.container.OutputContainer
+    reader : Reader
+    frames : _Frames
+    options : dict, of the encoder
+    outcome : Outcome
+
+    Attributes
+    ----------
+    others : dict of int, index of an input stream -> callable that turns its packets into ours
+    """
+
+    def __init__(self, file, reader, frames, options, outcome):
+        self._file, self._frames, self._outcome = file, frames, outcome
+        carry_metadata(reader.container, file)
+        self.others = {}
+        for stream in reader.container.streams:  # in the order of the input
+            if stream.index == reader.stream.index:
+                self._stream = self._add_video(stream, options)
+            elif take := carry_stream(stream, file, outcome):
+                self.others[stream.index] = take
+        self._start()
+        outcome.height, outcome.width = frames.size
+
+    def _add_video(self, source, options):
+        frames = self._frames
+        try:
+            stream = self._file.add_stream(frames.codec, rate=source.average_rate or 25,
+                                           options=options)
+        except ValueError as error:
+            raise InputError(f"{self._file.format.name} cannot hold what {frames.codec} "
+                             "encodes; choose another --codec or suffix") from error
+        stream.height, stream.width = frames.size
+        stream.pix_fmt = frames.format
+        describe(source, stream)
+        context, colour = stream.codec_context, frames.colour
+        context.time_base = source.time_base
+        context.colorspace, context.color_range = colour.matrix, 2 if colour.full else 1
+        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        ratio = frames.sample_aspect_ratio(source.sample_aspect_ratio)
+        if ratio:
+            context.sample_aspect_ratio = ratio
+        if frames.matrix:
+            stream.set_display_matrix(frames.matrix)
+        return stream
+
+    def _start(self):
+        try:
+            self._file.start_encoding()
+        except (av.FFmpegError, ValueError) as error:
+            raise InputError(f"{self._frames.codec} does not take these options: {error}"
+                             ) from error
+
+    def take(self, item):
+        """Write a packet, or a pair of decoded and enlarged frame; return how many frames."""
+        if isinstance(item, av.Packet):
+            self._file.mux(self.others[item.stream.index](item))
+            return 0
+        self._file.mux(self._stream.encode(self._frames.encodable(*item)))
+        self._outcome.frames += 1
+        return 1
+
+    def finish(self):
+        """Empty the encoders."""
+        self._file.mux(self._stream.encode(None))
+        for take in self.others.values():
+            self._file.mux(take(None))

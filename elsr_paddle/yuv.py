@@ -1,0 +1,207 @@
+"""Video frames and their colour: matrix, range, bit depth, orientation, interlacing.
+
+swscale (through PyAV) converts; here it is told which matrix and range, which it must not guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import av.filter
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from elsr_paddle.errors import InputError
+
+# Numbers of ITU-T H.273, as files store them.
+_BT709, _UNSPECIFIED, _BT601 = 1, 2, 6
+_FULL = 2  # AVCOL_RANGE_JPEG: black is 0 and white 255; 1 is "limited", 16 and 235
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+# Matrix of H.273 -> swscale's number for it. The others (YCgCo, ICtCp, constant luminance) are not
+# linear in RGB, or unknown to swscale.
+_SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+
+# H.273's "unspecified" leaves the matrix to the player, and players go by the height.
+_HD_HEIGHT = 720
+
+_BEST = int(Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How a stream stores colour, as numbers of ITU-T H.273.
+
+    Attributes
+    ----------
+    matrix, primaries, transfer : int
+    full : bool, full range
+    bits : int, of a sample
+    """
+
+    matrix: int
+    primaries: int
+    transfer: int
+    full: bool
+    bits: int
+
+    @property
+    def deep(self):
+        """Whether a sample has more than 8 bits."""
+        return self.bits > 8
+
+
+def colour_of(frame):
+    """Read the colour of a decoded frame.
+
+    What is stored as RGB becomes BT.709, limited. A matrix that the file leaves open is settled as
+    players do, by the INPUT's height: the output may be HD, where they would take another.
+
+    Raises
+    ------
+    InputError for a matrix that cannot be converted.
+    """
+    bits = max(component.bits for component in frame.format.components)
+    if _is_rgb(frame):
+        return Colour(_BT709, frame.color_primaries, frame.color_trc, False, bits)
+    matrix = frame.colorspace
+    if matrix in (0, _UNSPECIFIED):
+        matrix = _BT709 if frame.height >= _HD_HEIGHT else _BT601
+    if matrix not in _SWSCALE:
+        raise InputError(f"its colour matrix (number {matrix} of ITU-T H.273) is not supported; "
+                         "convert it to BT.709 first")
+    full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
+    return Colour(matrix, frame.color_primaries, frame.color_trc, full, bits)
+
+
+def _is_rgb(frame):
+    return frame.format.is_rgb or frame.format.has_palette
+
+
+def has_alpha(frame):
+    """Whether a decoded frame has a channel for transparency."""
+    return any(component.is_alpha for component in frame.format.components)
+
+
+class Converter:
+    """Decoded frames to arrays and back, in the colour of one stream.
+
+    A converter keeps buffers: one for each thread.
+
+    Parameters
+    ----------
+    colour : Colour
+    """
+
+    def __init__(self, colour):
+        self._colour = colour
+        self._swscale = VideoReformatter()
+        self._canvas = None
+
+    def to_rgb(self, frame):
+        """Decoded frame -> RGB array, shape (H, W, 3), full range; uint16 where it is deep."""
+        known = {} if _is_rgb(frame) else {
+            "src_colorspace": _SWSCALE[self._colour.matrix],
+            "src_color_range": _FULL if self._colour.full else 1,
+        }
+        rgb = self._swscale.reformat(frame, format=self._rgb_format, interpolation=_BEST,
+                                     dst_color_range=_FULL, **known)
+        return rgb.to_ndarray()
+
+    @property
+    def _rgb_format(self):
+        return "rgb48le" if self._colour.deep else "rgb24"
+
+    def from_rgb(self, image, like, width, height, pixel_format):
+        """RGB array -> frame to encode, resized by bicubic if it has another size.
+
+        Parameters
+        ----------
+        image : array as `to_rgb` gives it, of any size
+        like : a decoded frame of the stream; where its chroma samples sit is kept.
+        width, height : int, of the frame
+        pixel_format : str, planar YUV
+        """
+        canvas = self._canvas_for(image, like)
+        # Rows of a plane may be padded: view them as they lie, and fill what is pixels.
+        plane = canvas.planes[0]
+        row = image.shape[1] * 3
+        lines = np.frombuffer(plane, image.dtype).reshape(image.shape[0], -1)
+        lines[:, :row] = image.reshape(image.shape[0], row)
+        return self._to_yuv(canvas, width, height, pixel_format, src_color_range=_FULL)
+
+    def _canvas_for(self, image, like):
+        """An RGB frame of the image's size, used again and again.
+
+        It is made from a decoded frame because only so it inherits the chroma siting: swscale puts
+        it in the middle otherwise, and H.264's default is the left.
+        """
+        size = image.shape[1::-1]
+        if self._canvas is None or (self._canvas.width, self._canvas.height) != size:
+            self._canvas = VideoReformatter().reformat(
+                like, width=size[0], height=size[1], format=self._rgb_format)
+        return self._canvas
+
+    def resized(self, frame, width, height, pixel_format):
+        """Decoded frame -> frame to encode, by bicubic alone; no way through RGB for YUV."""
+        known = {} if _is_rgb(frame) else {
+            "src_colorspace": _SWSCALE[self._colour.matrix],
+            "src_color_range": _FULL if self._colour.full else 1,
+        }
+        return self._to_yuv(frame, width, height, pixel_format, **known)
+
+    def _to_yuv(self, frame, width, height, pixel_format, **known):
+        return self._swscale.reformat(
+            frame, width=width, height=height, format=pixel_format, interpolation=_BEST,
+            dst_colorspace=_SWSCALE[self._colour.matrix],
+            dst_color_range=_FULL if self._colour.full else 1, **known)
+
+
+def planes_of(frame):
+    """The planes of a planar YUV frame as writable arrays that share its memory."""
+    dtype = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
+    views = []
+    for plane in frame.planes:
+        lines = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+        views.append(lines[:, :plane.width])
+    return views
+
+
+class Filter:
+    """A chain of libavfilter between decoder and network: deinterlacing, turning.
+
+    Parameters
+    ----------
+    frame : the first decoded frame
+    names : list of (name, arguments) of filters
+    """
+
+    def __init__(self, frame, names):
+        self._graph = av.filter.Graph()
+        source = self._graph.add_buffer(width=frame.width, height=frame.height,
+                                        format=frame.format, time_base=frame.time_base)
+        nodes = [self._graph.add(name, arguments) for name, arguments in names]
+        self._graph.link_nodes(source, *nodes, self._graph.add("buffersink")).configure()
+        self._time_base = frame.time_base
+
+    def __call__(self, frame):
+        """Push a frame (None at the end) and yield those that come out, in the same time base."""
+        self._graph.push(frame)
+        while True:
+            try:
+                result = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            if result.pts is not None and result.time_base != self._time_base:
+                result.pts = int(result.pts * Fraction(result.time_base) / self._time_base)
+                result.time_base = self._time_base
+            yield result
+
+
+def turn_filters(rotation):
+    """Filters that turn a frame by `rotation` degrees counterclockwise."""
+    turns = round(rotation / 90) % 4
+    return {0: [], 1: [("transpose", "cclock")], 2: [("hflip", ""), ("vflip", "")],
+            3: [("transpose", "clock")]}[turns]
