@@ -57,7 +57,7 @@ def read_image(path):
     if picture.mode.startswith("I"):
         return _from_16_bit(path, np.asarray(picture))
     try:
-        return np.array(picture.convert("RGB"))
+        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
     except ValueError as error:  # Pillow's word for a mode it cannot convert, such as LAB
         raise InputError(f"cannot turn {path} (mode {picture.mode}) into RGB: {error}") from error
 
@@ -67,7 +67,8 @@ def _decode(path):
     try:
         with Image.open(path) as picture:
             picture.load()
-            return ImageOps.exif_transpose(picture)
+            ImageOps.exif_transpose(picture, in_place=True)  # else it copies upright ones too
+            return picture
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
     except Exception as error:  # decoders raise anything on broken bytes; only Pillow runs here
