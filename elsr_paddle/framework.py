@@ -5,10 +5,15 @@ and not a dependency, since installing `paddlepaddle` over the `paddlepaddle-gpu
 would replace the GPU build by the CPU one.
 """
 
+import warnings
+
 from elsr_paddle.errors import InputError
 
 try:
-    import paddle
+    with warnings.catch_warnings():
+        # Paddle tells everybody to install ccache, for extensions that nobody here compiles.
+        warnings.filterwarnings("ignore", message="No ccache found")
+        import paddle
 except ModuleNotFoundError as error:
     if error.name != "paddle":
         raise
