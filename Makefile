@@ -31,5 +31,5 @@ $(VENV)/.installed-cpu: pyproject.toml
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed-cpu
-	$(INSTALL) '.[cpu,dev]'
+	$(INSTALL) '.[cpu,fast,openvino,onnx,dev]'
 	touch $@
