@@ -55,7 +55,7 @@ class Pairs:
 
     def __init__(self, path, memory_budget=2**30, scale=None):
         self.path = Path(path)
-        self._handle = self._handle_pid = None
+        self._opened = None  # (process id, file, lr, hr) once a row was read from the file
         with _opened(self.path) as file, _reading(self.path):
             self._lr_layout, self._hr_layout = _Layout(file["lr"]), _Layout(file["hr"])
             self.scale = _common_scale(self._lr_layout.sizes, self._hr_layout.sizes)
@@ -91,9 +91,9 @@ class Pairs:
 
     def close(self):
         """Close the file; reading a row opens it again."""
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
 
     def __enter__(self):
         return self
@@ -109,9 +109,10 @@ class Pairs:
 
     def _nodes(self):
         """The file's arrays, opened once per process: a handle does not survive a fork."""
-        if self._handle is None or self._handle_pid != os.getpid():
-            self._handle, self._handle_pid = h5py.File(self.path, "r"), os.getpid()
-        return self._handle["lr"], self._handle["hr"]
+        if self._opened is None or self._opened[0] != os.getpid():
+            file = h5py.File(self.path, "r")
+            self._opened = os.getpid(), file, file["lr"], file["hr"]
+        return self._opened[2:]
 
     def _check_scale(self, recorded, needed):
         if recorded != self.scale:
