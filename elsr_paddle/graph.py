@@ -204,7 +204,21 @@ def _elsr(weights, config):
     )
 
 
-GRAPHS = {"elsr": _elsr}
+def _elsr_y(weights, config):
+    layers = [_conv(weights, "head.0", INPUT), _prelu(weights, "head.1", 0, config["width"])]
+    for index in range(config["depth"]):
+        if index > 0:
+            name = f"body.{2 * index - 1}"
+            layers.append(_prelu(weights, name, len(layers) - 1, config["width"]))
+        layers.append(_conv(weights, f"body.{2 * index}", len(layers) - 1))
+    if config["skip"]:
+        layers.append(Add(len(layers) - 1, 1))
+    layers.append(_prelu(weights, "activation", len(layers) - 1, config["width"]))
+    layers.append(_conv(weights, "tail", len(layers) - 1))
+    return (*layers, PixelShuffle(len(layers) - 1, config["scale"]))
+
+
+GRAPHS = {"elsr": _elsr, "elsr-y": _elsr_y}
 
 
 def _conv(weights, name, source):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -176,3 +177,24 @@ def tensor_to_image(array):
     """float32 (1, 3, H, W), nominally in [0, 1] -> uint8 (H, W, 3): clipped, then rounded."""
     levels = np.clip(array[0] * np.float32(255), 0, 255)
     return np.ascontiguousarray(np.rint(levels).astype(np.uint8).transpose(1, 2, 0))
+
+
+def split_luma(image):
+    """Luma and colour differences of an image: BT.601 in full range, as in JPEG.
+
+    Parameters
+    ----------
+    image : uint8 array, shape (H, W, 3), RGB
+
+    Returns
+    -------
+    luma : uint8 array, shape (H, W), range [0, 255]
+    chroma : uint8 array, shape (H, W, 2), 128 for gray; for `merge_luma`
+    """
+    planes = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    return np.ascontiguousarray(planes[..., 0]), planes[..., 1:]
+
+
+def merge_luma(luma, chroma):
+    """The inverse of `split_luma`, up to rounding: uint8 (H, W), (H, W, 2) -> (H, W, 3) RGB."""
+    return cv2.cvtColor(np.dstack([luma, chroma]), cv2.COLOR_YCrCb2RGB)

@@ -146,7 +146,8 @@ class Recorder:
         """Write last.safetensors, and best.safetensors when no validation was better."""
         weights = to_arrays(trainer.network())
         metadata = {
-            **self.run.network,
+            "model": self.run.network["model"],
+            "config": trainer.model.config,
             "stage": asdict(self.run.stage),
             "seed": self.run.seed,
             "step": trainer.step,

@@ -12,6 +12,7 @@ import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import PROTOCOLS, score
 from elsr_paddle.framework import paddle
 from elsr_paddle.images import image_to_tensor, tensor_to_image
+from elsr_paddle.luma import upscale_by_luma
 from elsr_paddle.models import build_model, load_arrays, plain_parameters, to_arrays, warm_start
 from elsr_paddle.resize import imresize
 from elsr_paddle.runs import Recorder
@@ -31,6 +33,7 @@ LOSSES = {
     "l1": paddle.nn.functional.l1_loss,
     "l2": paddle.nn.functional.mse_loss,
 }
+LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # of R, G and B: BT.601
 
 
 class Trainer:
@@ -76,7 +79,8 @@ class Trainer:
         """
         self.optimizer.set_lr(self.stage.learning_rate_at(self.step))
         with paddle.amp.auto_cast(enable=self._amp):
-            loss = LOSSES[self.stage.loss](self._forward(to_tensor(lr)), to_tensor(hr))
+            sr = self._forward(to_tensor(lr, self.model.channels))
+            loss = LOSSES[self.stage.loss](sr, to_tensor(hr, self.model.channels))
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -148,9 +152,15 @@ def _mean_over_processes(loss):
     return loss / processes
 
 
-def to_tensor(images):
-    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], converted on the device."""
-    return paddle.to_tensor(images).astype("float32").transpose([0, 3, 1, 2]) / 255.0
+def to_tensor(images, channels=3):
+    """uint8 RGB (N, H, W, 3) -> float32 (N, channels, H, W) in [0, 1], converted on the device.
+
+    One channel is luma: BT.601 in full range.
+    """
+    tensor = paddle.to_tensor(images).astype("float32") / 255.0
+    if channels == 1:
+        return paddle.matmul(tensor, paddle.to_tensor(LUMA)).transpose([0, 3, 1, 2])
+    return tensor.transpose([0, 3, 1, 2])
 
 
 def evaluate(upscale, pairs, rows):
@@ -183,7 +193,10 @@ def image_function(model):
     def upscale(image):
         return tensor_to_image(model(paddle.to_tensor(image_to_tensor(image))).numpy())
 
-    return upscale
+    def upscale_plane(luma):
+        return upscale(luma[..., None])[..., 0]
+
+    return upscale if model.channels == 3 else partial(upscale_by_luma, upscale_plane=upscale_plane)
 
 
 def fit(run, train_pairs, val_pairs, *, start=None, workers=1, on_metrics=None):

@@ -10,6 +10,7 @@ from elsr_paddle.models.arrays import (
     warm_start,
 )
 from elsr_paddle.models.elsr import ELSR
+from elsr_paddle.models.elsr_y import ELSRY
 
 __all__ = [
     "MODELS",
@@ -22,7 +23,7 @@ __all__ = [
     "warm_start",
 ]
 
-MODELS = {"elsr": ELSR}
+MODELS = {"elsr": ELSR, "elsr-y": ELSRY}
 
 
 def build_model(metadata, expansion=0):

@@ -2,14 +2,13 @@
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
-from elsr_paddle.models.arrays import load_arrays, to_arrays
-from elsr_paddle.models.linear_block import LinearBlock
+from elsr_paddle.models.initial import start_as_nearest_neighbour
+from elsr_paddle.models.linear_block import convolution
 
 nn = paddle.nn
 
 SCALES = (2, 3, 4)
 PRELUS = ("channel", "shared")
-FAINT = 0.3  # of He's standard deviation, on top of the start as nearest neighbour
 
 
 class ELSR(nn.Layer):
@@ -55,48 +54,26 @@ class ELSR(nn.Layer):
     which the paper's figure does not show and this network does not do.
     """
 
+    channels = 3
+
     def __init__(self, scale=4, width=6, prelu="channel", expansion=0):
         super().__init__()
         _check(scale, width, prelu)
         self.config = {"scale": scale, "width": width, "prelu": prelu}
-        self.head = _conv(3, width, expansion)
+        self.head = convolution(3, width, 3, expansion)
         self.body = nn.Sequential(
-            _conv(width, width, expansion),
+            convolution(width, width, 3, expansion),
             nn.PReLU(width if prelu == "channel" else 1),
-            _conv(width, width, expansion),
+            convolution(width, width, 3, expansion),
         )
-        self.tail = _conv(width, 3 * scale**2, expansion)
+        self.tail = convolution(width, 3 * scale**2, 3, expansion)
         self.shuffle = nn.PixelShuffle(scale)
-        _start_as_nearest_neighbour(self)
+        start_as_nearest_neighbour(self, passing=["head"])
 
     def forward(self, lr):
         features = self.head(lr)  # (N, 3, H, W) -> (N, 6, H, W)
         features = features + self.body(features)
         return self.shuffle(self.tail(features))  # (N, 6, H, W) -> (N, 48, H, W) -> (N, 3, 4H, 4W)
-
-
-def _start_as_nearest_neighbour(network):
-    """Let the untrained network repeat pixels: head and tail pass colours on, the rest is faint.
-
-    From there it learns in hundreds of steps what takes thousands from random weights.
-    """
-    weights = to_arrays(network)
-    for kernel in weights.values():
-        if kernel.ndim == 4:
-            kernel *= FAINT
-    sub_pixels = network.config["scale"] ** 2
-    for colour in range(min(3, network.config["width"])):
-        weights["head.weight"][colour, colour, 1, 1] += 1
-        weights["tail.weight"][colour * sub_pixels : (colour + 1) * sub_pixels, colour, 1, 1] += 1
-    load_arrays(network, weights)
-
-
-def _conv(in_channels, out_channels, expansion):
-    """A 3x3 convolution with He initialisation, or the linear block that becomes one."""
-    if expansion:
-        return LinearBlock(in_channels, out_channels, expansion)
-    he = nn.initializer.KaimingNormal(fan_in=9 * in_channels)
-    return nn.Conv2D(in_channels, out_channels, 3, padding=1, weight_attr=he)
 
 
 def _check(scale, width, prelu):

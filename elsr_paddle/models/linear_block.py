@@ -1,4 +1,4 @@
-"""A 3x3 convolution trained as a wider linear block, for a better optimum of the same network."""
+"""A convolution trained as a wider linear block, for a better optimum of the same network."""
 
 from elsr_paddle.framework import paddle
 
@@ -6,7 +6,7 @@ nn = paddle.nn
 
 
 class LinearBlock(nn.Layer):
-    """3x3 to `expansion` channels, 1x1 back, plus a parallel 3x3: linear, so one 3x3 convolution.
+    """k x k to `expansion` channels, 1x1 back, plus a parallel k x k: linear, so one convolution.
 
     The block is collapsed before it is applied, so a training step costs hardly more than that of
     the plain convolution; only the gradient reaches the kernel by two paths.
@@ -14,23 +14,23 @@ class LinearBlock(nn.Layer):
     Parameters
     ----------
     in_channels, out_channels : int
+    kernel : int, side of the convolution, odd.
     expansion : int, channels of the wide inner layer.
 
     Source: SESR (arXiv 2103.09404), ECBSR (ACM MM 2021).
     """
 
-    def __init__(self, in_channels, out_channels, expansion):
+    def __init__(self, in_channels, out_channels, kernel, expansion):
         super().__init__()
+        he = nn.initializer.KaimingNormal(fan_in=kernel**2 * in_channels)
         self.squeeze = self.create_parameter(
             (out_channels, expansion), default_initializer=nn.initializer.XavierNormal()
         )
         self.expand = self.create_parameter(
-            (expansion, in_channels, 3, 3),
-            default_initializer=nn.initializer.KaimingNormal(fan_in=9 * in_channels),
+            (expansion, in_channels, kernel, kernel), default_initializer=he
         )
         self.skip = self.create_parameter(
-            (out_channels, in_channels, 3, 3),
-            default_initializer=nn.initializer.KaimingNormal(fan_in=9 * in_channels),
+            (out_channels, in_channels, kernel, kernel), default_initializer=he
         )
         self.bias = self.create_parameter((out_channels,), is_bias=True)
         # However wide, the block starts as the plain convolution would: with He's kernel.
@@ -38,16 +38,16 @@ class LinearBlock(nn.Layer):
 
     @property
     def weight(self):
-        """The equivalent kernel, float32 (out_channels, in_channels, 3, 3)."""
-        wide = paddle.matmul(self.squeeze, self.expand.flatten(1))  # (out, e) x (e, 9 * in)
+        """The equivalent kernel, float32 (out_channels, in_channels, k, k)."""
+        wide = paddle.matmul(self.squeeze, self.expand.flatten(1))  # (out, e) x (e, in * k * k)
         return wide.reshape(self.skip.shape) + self.skip
 
     def start_from(self, weight, bias):
-        """Set the parallel 3x3 and the bias so that the block equals the given convolution.
+        """Set the parallel kernel and the bias so that the block equals the given convolution.
 
         Parameters
         ----------
-        weight : float32 array (out_channels, in_channels, 3, 3)
+        weight : float32 array (out_channels, in_channels, k, k)
         bias : float32 array (out_channels,)
         """
         with paddle.no_grad():
@@ -55,4 +55,13 @@ class LinearBlock(nn.Layer):
             self.bias.set_value(bias)
 
     def forward(self, features):
-        return nn.functional.conv2d(features, self.weight, self.bias, padding=1)
+        padding = self.skip.shape[-1] // 2
+        return nn.functional.conv2d(features, self.weight, self.bias, padding=padding)
+
+
+def convolution(in_channels, out_channels, kernel, expansion):
+    """A k x k convolution with He initialisation, or the linear block that becomes one."""
+    if expansion:
+        return LinearBlock(in_channels, out_channels, kernel, expansion)
+    he = nn.initializer.KaimingNormal(fan_in=kernel**2 * in_channels)
+    return nn.Conv2D(in_channels, out_channels, kernel, padding=kernel // 2, weight_attr=he)
