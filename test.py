@@ -78,11 +78,12 @@ def draw(item, set_name, args, engine):
     from elsr_paddle.report import still_figure
 
     label = engine.model_name.upper()
-    path = args.plots / f"{set_name}_{item.name}".strip("_").replace("/", "_")
+    file = f"{set_name}_{item.name}".strip("_").replace("/", "_")
+    file += "" if file.endswith(".png") else ".png"  # a.jpg.png: there may be an a.png as well
     images = {"LR": item.lr, "bicubic": item.bicubic, label: item.sr, "HR": item.hr}
     psnr_db = {"bicubic": item.bicubic_score.psnr_db, label: item.sr_score.psnr_db}
     title = f"{set_name} {item.name}, x{engine.scale}, protocol {args.protocol}".strip()
-    still_figure(path.with_suffix(".png"), title, images, psnr_db)
+    still_figure(args.plots / file, title, images, psnr_db)
 
 
 def as_table(results, args, engine, model):

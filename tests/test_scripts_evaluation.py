@@ -91,7 +91,7 @@ def test_stills_of_every_kind_are_scored_and_unreadable_ones_skipped(tmp_path, r
         assert f"{found['mean'][method]['psnr_db']:.2f}" in done.stdout
     assert "w.safetensors" in done.stdout
     plots = {path.name for path in (tmp_path / "plots").iterdir()}
-    assert plots == {"architecture.png", "cmyk.png", "colour.png", "gray.png", "palette.png"}
+    assert plots == {"architecture.png", "cmyk.jpg.png", "colour.png", "gray.png", "palette.png"}
 
 
 def test_benchmarks_give_one_table_with_published_figures(tmp_path, root):
