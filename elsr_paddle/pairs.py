@@ -142,19 +142,31 @@ def pair_writer(path, *, scale, degradation="bicubic", source=""):
 
     Raises
     ------
-    InputError if nothing was added.
+    InputError if nothing was added, or the folder cannot be written to or is full.
     """
-    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
-        writer = PairWriter(file)
-        yield writer
-        writer.finish()
-        file.attrs["scale"] = scale
-        file.attrs["degradation"] = degradation
-        file.attrs["colour"] = "RGB"
-        file.attrs["source"] = source
-        file.attrs["versions"] = json.dumps(
-            {"elsr_paddle": __version__, "numpy": np.__version__, "opencv": cv2.__version__}
-        )
+    path = Path(path)
+    try:
+        with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+            writer = PairWriter(file)
+            yield writer
+            writer.finish()
+            file.attrs.update(_description(scale, degradation, source))
+    except (OSError, RuntimeError) as error:  # RuntimeError: HDF5 could not close the file
+        # h5py's own text tells of chunks and buffers
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else error
+        raise InputError(f"cannot write to {path.parent}: {reason}") from error
+
+
+def _description(scale, degradation, source):
+    """The attributes of a file of pairs."""
+    versions = {"elsr_paddle": __version__, "numpy": np.__version__, "opencv": cv2.__version__}
+    return {
+        "scale": scale,
+        "degradation": degradation,
+        "colour": "RGB",
+        "source": source,
+        "versions": json.dumps(versions),
+    }
 
 
 class PairWriter:

@@ -372,3 +372,24 @@ def test_ctrl_c_leaves_no_file_at_all(two_clips, tmp_path):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(two_clips, tmp_path):
+    # A file may not grow beyond 64 KiB: the kernel then fails the write as it does on a full disk.
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, limits[1]))
+    try:
+        with pytest.raises(InputError, match="cannot write to"):
+            prepare(find_clips([two_clips]), [], tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_output_that_is_no_folder_is_one_line(two_clips, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write to"):
+        prepare(find_clips([two_clips]), [], tmp_path / "file")
