@@ -12,7 +12,7 @@ from elsr_paddle.yuv import Filter
 
 _DAMAGE_LIMIT = 1000  # reads that may fail in a row before the rest of the file is given up
 _CUT_SHORT = 0.95  # of the frames that the file promises: with fewer, say so
-_DEINTERLACE = ("bwdif", "deint=interlaced")  # one frame for each two fields, so none is added
+_DEINTERLACE = ("bwdif", "mode=send_frame:deint=interlaced")  # one frame for each two fields
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def open_video(path, outcome):
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
     except av.FFmpegError as error:
-        raise InputError(f"no video that can be read: {error.strerror}") from error
+        raise InputError(f"no video, or cut short, or damaged: {error.strerror}") from error
     with container:
         yield Reader(container, main_stream(container), outcome)
 

@@ -14,7 +14,7 @@ _ATTACHED_PICTURE = av.stream.Disposition.attached_pic
 
 # Sound and text subtitles to convert to, for containers that cannot hold what they came in.
 _SOUND = {"webm": "libopus", "mp4": "aac", "mov": "aac", "matroska": "aac"}
-_TEXT = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text", "matroska": "ass"}
+_TEXT = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 _TEXT_CODECS = ("ass", "mov_text", "srt", "ssa", "subrip", "text", "webvtt")
 
 # Written by the muxer of the file itself.
@@ -25,9 +25,13 @@ def carry_metadata(container, output):
     """Give the output the title, the chapters and whatever else the file says about itself."""
     output.metadata.update({name: text for name, text in container.metadata.items()
                             if name.lower() not in _OWN_TAGS})
-    chapters = container.chapters() if hasattr(container, "chapters") else []
+    chapters = _chapters(container)
     if chapters:
         output.set_chapters(chapters)
+
+
+def _chapters(container):
+    return container.chapters() if hasattr(container, "chapters") else []  # PyAV from 14
 
 
 def carry_stream(stream, output, outcome):
@@ -49,7 +53,7 @@ def carry_stream(stream, output, outcome):
                      "only the main one is upscaled")
         return None
     if _holds(name, stream):
-        return _copied(stream, output)
+        return _copied(stream, output, outcome)
     if stream.type == "audio" and stream.codec_context is not None:
         outcome.warn(f"sound stream {stream.index} ({stream.codec_context.name}) was re-encoded as "
                      f"{_SOUND[name]}: {name} cannot hold it as it is")
@@ -60,6 +64,8 @@ def carry_stream(stream, output, outcome):
             outcome.warn(f"subtitle stream {stream.index} ({stream.codec_context.name}) became "
                          f"{_TEXT[name]}: {name} cannot hold it as it is")
             return converted
+    if stream.type == "data" and stream.name == "bin_data" and _chapters(stream.container):
+        return None  # in MP4, the titles of the chapters, which have gone across as such
     kind = "cover picture" if stream.type == "video" else f"{stream.type} stream"
     outcome.warn(f"{kind} {stream.index} was left out: {name} cannot hold it; try .mkv")
     return None
@@ -88,12 +94,18 @@ def describe(stream, copy):
     return copy
 
 
-def _copied(stream, output):
+def _copied(stream, output, outcome):
     copy = describe(stream, _template(stream, output))
+    last = None
 
     def take(packet):
-        if packet is None or packet.dts is None:  # the demuxer ends each stream with an empty one
+        nonlocal last
+        if packet is None or packet.size == 0:  # the demuxer ends each stream with an empty one
             return []
+        if None not in (packet.dts, last) and packet.dts <= last and stream.type == "audio":
+            outcome.warn("packets of sound out of order were left out")
+            return []
+        last = packet.dts
         packet.stream = copy
         return [packet]
 
@@ -128,19 +140,19 @@ def _layout(stream):
 
 def _converted_text(stream, output, codec):
     """Subtitles as another text format; None where this PyAV cannot encode them."""
-    if not hasattr(stream.codec_context, "encode_subtitle"):
+    decoder = stream.codec_context
+    if not hasattr(decoder, "encode_subtitle"):
         return None
+    decoder.open(strict=False)  # only then it has the header, which the encoder needs
     copy = describe(stream, output.add_stream(codec))
-    copy.codec_context.time_base = stream.time_base
-    copy.codec_context.subtitle_header = stream.codec_context.subtitle_header
+    encoder = copy.codec_context
+    encoder.time_base, encoder.subtitle_header = stream.time_base, decoder.subtitle_header
 
     def take(packet):
-        if packet is None or packet.dts is None:
-            return []
-        texts = stream.codec_context.decode2(packet)
+        texts = decoder.decode2(packet) if packet is not None and packet.size else None
         if texts is None:
             return []
-        encoded = copy.codec_context.encode_subtitle(texts)
+        encoded = encoder.encode_subtitle(texts)
         encoded.stream, encoded.time_base = copy, packet.time_base
         encoded.pts, encoded.dts, encoded.duration = packet.pts, packet.dts, packet.duration
         return [encoded]

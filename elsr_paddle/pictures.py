@@ -48,8 +48,8 @@ ANIMATED = {".gif": "GIF", ".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".ti
 _ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
 _WIDTH, _HEIGHT = 0xA002, 0xA003  # PixelXDimension, PixelYDimension
 # Tags of a TIFF file that describe how it is stored, not what it shows; Pillow sets them anew.
-_STORAGE_TAGS = (254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325,
-                 330, 338, 339, 347, 530, 531, 532, 700, 34675, _ORIENTATION)
+_STORAGE_TAGS = (254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323,
+                 324, 325, 330, 338, 339, 347, 530, 531, 532, 700, 34675, _ORIENTATION)
 
 _REACH = 4  # LR pixels that a network looks to each side
 _GIF_COLOURS = 255  # and one for "transparent"

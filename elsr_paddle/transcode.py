@@ -33,6 +33,7 @@ VIDEO_SUFFIXES = frozenset(CONTAINERS) | {
     ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m2v", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv",
     ".ts", ".vob", ".wmv", ".y4m",
 }
+_EXACT = {"avoid_negative_ts": "disabled"}  # else Matroska shifts all by the sound's priming
 _CODECS = {"webm": "libvpx-vp9"}  # the others: libx264
 _PRESETS = {"libx264": "veryfast", "libx265": "veryfast", "libsvtav1": "10"}
 # VP9 has no presets, and heeds CRF only where no bit rate is set.
@@ -76,10 +77,10 @@ def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layo
     codec = codec or _CODECS.get(container, "libx264")
     with open_video(source, outcome) as reader:
         first = reader.first_frame()
-        frames = _Frames(first, upscaler, codec, _keeps_rotation(container, layout), layout,
-                         outcome)
+        frames = _Frames(reader.stream, first, upscaler, codec,
+                         _keeps_rotation(container, layout), layout, outcome)
         with atomic_write(output) as temporary, \
-                av.open(str(temporary), "w", format=container) as file:
+                av.open(str(temporary), "w", format=container, options=_EXACT) as file:
             writer = _Writer(file, reader, frames, _options(codec, crf, preset), outcome)
             items = ahead(reader.items(frames.turns, writer.others), _DECODED)
             items = ahead(_enlarged(items, frames), _ENLARGED)
@@ -116,6 +117,7 @@ class _Frames:
 
     Parameters
     ----------
+    source : av.VideoStream
     first : av.VideoFrame, as decoded
     upscaler : Upscaler
     codec : str
@@ -124,11 +126,11 @@ class _Frames:
     outcome : Outcome
     """
 
-    def __init__(self, first, upscaler, codec, keep_rotation, layout, outcome):
+    def __init__(self, source, first, upscaler, codec, keep_rotation, layout, outcome):
         self.codec, self.outcome, self._layout = codec, outcome, layout
         self.colour = colour_of(first)
         self.format = self._pixel_format()
-        if has_alpha(first):
+        if has_alpha(first) or source.metadata.get("alpha_mode") == "1":  # VP9 has it on the side
             outcome.warn("its transparency was dropped")
         self.matrix = _display_matrix(first) if keep_rotation else None
         self.turns = [] if keep_rotation else turn_filters(first.rotation)
