@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 
-def ordered_map(function, items, *, workers, ahead=None):
+def ordered_map(function, items, *, workers, ahead=None, weight=None, budget=math.inf):
     """Yield function(item) for every item, in order, computed in threads ahead of the caller.
 
     Threads, because decoders, OpenCV and numpy's copies release the GIL. Items are drawn only as
@@ -19,16 +19,20 @@ def ordered_map(function, items, *, workers, ahead=None):
     function : callable of one item; what it raises is raised here, at that item's turn.
     items : iterable, read in the caller's thread
     workers : int, threads, at least 1
-    ahead : int, results computed or under way beyond the one handed out; default 2 * workers.
+    ahead : int, items under way or finished and not yet taken, at most; default 2 * workers.
+    weight : callable(item) that tells how much an item takes, such as its pixels
+    budget : number, what the items under way may weigh together; one always goes, however heavy.
     """
-    items = iter(items)
+    ahead = ahead or 2 * workers
+    queue = deque()  # (weight, future)
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
-        first = islice(items, ahead or 2 * workers)
-        pending = deque(pool.submit(function, item) for item in first)
-        while pending:
-            result = pending.popleft().result()
-            pending.extend(pool.submit(function, item) for item in islice(items, 1))
-            yield result
+        for item in items:
+            heavy = weight(item) if weight else 0
+            while queue and (len(queue) >= ahead or heavy + sum(w for w, _ in queue) > budget):
+                yield queue.popleft()[1].result()
+            queue.append((heavy, pool.submit(function, item)))
+        while queue:
+            yield queue.popleft()[1].result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -20,6 +20,7 @@ from elsr_paddle.parallel import ordered_map
 from elsr_paddle.resize import imresize, modcrop
 from elsr_paddle.sources import REDS_SCALE, find_reds, split_clips
 
+PIXELS_UNDER_WAY = 40_000_000  # in all threads; decoding and cutting take about 12 bytes a pixel
 REDS_EVERY = 10  # of a clip's frames, one in so many is kept by `ensure_reds`
 
 
@@ -220,7 +221,13 @@ class _Stream:
         def work(item):
             return item[0], self._attempt(*item, recipe)
 
-        return ordered_map(work, frames, workers=self.workers)
+        return ordered_map(
+            work,
+            frames,
+            workers=self.workers,
+            weight=lambda item: item[1].pixels(),
+            budget=PIXELS_UNDER_WAY,
+        )
 
     def _attempt(self, clip, frame, recipe):
         """The pairs of a frame, or none if it cannot be read."""

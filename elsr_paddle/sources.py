@@ -7,6 +7,7 @@ frames made by MATLAB's bicubic under `train_sharp_bicubic/X4`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,12 @@ class Frame:
     def read(self):
         """The frame as uint8 (H, W, 3) RGB; InputError, naming the file, if it cannot be read."""
         return read_image(self.image) if isinstance(self.image, Path) else self.image
+
+    def pixels(self):
+        """How many pixels `read` will give, from the file's header; 0 if that is unreadable."""
+        if isinstance(self.image, Path):
+            return math.prod(_size(self.image) or (0,))
+        return self.image.shape[0] * self.image.shape[1]
 
 
 @dataclass(frozen=True)
@@ -205,17 +212,21 @@ def _clips_in_folder(folder, name):
 
 def _differ_in_size(pictures):
     """Whether pictures are photos rather than frames; stops at the first that differs."""
-    known = None
-    for picture in pictures:
-        try:
-            with Image.open(picture) as header:
-                size = header.size
-        except (OSError, ValueError, Image.DecompressionBombError):
-            continue  # whoever reads the picture names it
-        known = known or size
-        if size != known:
-            return True
-    return False
+    sizes = (size for size in map(_size, pictures) if size)
+    first = next(sizes, None)
+    return any(size != first for size in sizes)
+
+
+def _size(picture):
+    """(width, height) in a picture's header, or None: whoever reads the picture says what is wrong.
+
+    Sideways EXIF does not matter here: frames of a clip are all turned the same way.
+    """
+    try:
+        with Image.open(picture) as header:
+            return header.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def _with_unique_names(clips):
