@@ -21,9 +21,9 @@ def parse(argv):
     parser.add_argument("--reds", help="REDS root, or `auto`: prepared into data/reds when needed")
     parser.add_argument("--out", type=Path, default=cli.OUT, help="folder of the stage folders")
     parser.add_argument("--plots", type=Path, default=cli.PLOTS)
-    parser.add_argument("--model", default="elsr")
-    parser.add_argument("--width", type=int, default=6, help="channels of head and body")
-    parser.add_argument("--prelu", choices=("channel", "shared"), default="channel")
+    parser.add_argument("--model", default="elsr", help="elsr (RGB) or elsr-y (luma)")
+    parser.add_argument("--width", type=int, help="channels of head and body")
+    parser.add_argument("--prelu", choices=("channel", "shared"), help="slopes, of elsr only")
     parser.add_argument("--weights", type=Path, help="start from this .safetensors or .pdparams")
     parser.add_argument("--resume", action="store_true", help="continue where a run was stopped")
     parser.add_argument("--overwrite", action="store_true", help="train anew over an older run")
@@ -102,7 +102,8 @@ def find_data(args, first):
 def make_run(stage, args):
     from elsr_paddle.runs import Run
 
-    config = {"scale": stage.scale, "width": args.width, "prelu": args.prelu}
+    given = {"scale": stage.scale, "width": args.width, "prelu": args.prelu}
+    config = {name: value for name, value in given.items() if value is not None}
     return Run(
         stage=stage,
         network={"model": args.model, "config": config},

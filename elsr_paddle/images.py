@@ -146,10 +146,6 @@ def list_images(folder):
 def rgb_to_y(image, gray=False):
     """Luma of an image: BT.601 in studio range, as the field's tables use it, not rounded.
 
-    Rounded to whole levels, as MATLAB's rgb2ycbcr gives it for uint8, it would lower the bicubic
-    baselines of Set5, Set14 and B100 (x2, x3, x4) by up to 0.02 dB below the published ones; as it
-    is they come out within 0.014 dB. (The published ones resized a rounded luma plane alone.)
-
     Parameters
     ----------
     image : uint8 or float array, shape (H, W, 3), RGB, range [0, 255]
