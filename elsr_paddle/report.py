@@ -6,6 +6,7 @@ shared with a notebook. Every picture is written whole or not at all.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -234,7 +235,7 @@ def frames_figure(path, series):
 def architecture_figure(path, model):
     """Draw a network from what it does: its layers in the order they run, and how they connect.
 
-    The network is run once on noise. What each layer reads is compared with what was computed
+    A copy of it is run once on noise. What each layer reads is compared with what was computed
     before it, so connections, sums among them, show in the drawing without being described.
 
     Parameters
@@ -275,12 +276,19 @@ class _Node:
 
 
 def _traced(model):
-    """The boxes of a network, found by running it once on noise."""
+    """The boxes of a network, found by running a copy of it once on noise, with noise for weights.
+
+    Real weights may be zero or pass their input on, and so hide which layer reads which.
+    """
     from elsr_paddle.framework import paddle
 
+    rng = np.random.default_rng(0)
+    model = copy.deepcopy(model)
+    for parameter in model.parameters():
+        parameter.set_value(rng.normal(0, 0.3, parameter.shape).astype(np.float32))
     layers = [(name, layer) for name, layer in model.named_sublayers() if not layer.sublayers()]
     channels = next(layer.weight.shape[1] for _, layer in layers if _is_convolution(layer))
-    noise = np.random.default_rng(0).random((1, channels, *_TRACE_SIZE), dtype=np.float32)
+    noise = rng.random((1, channels, *_TRACE_SIZE), dtype=np.float32)
     nodes = [_Node(["input"], paddle.to_tensor(noise), _END)]
     hooks = [layer.register_forward_post_hook(_recorder(nodes, name)) for name, layer in layers]
     try:

@@ -155,6 +155,15 @@ def test_the_drawing_of_the_network_finds_the_skip_by_itself():
     assert joined == [[by_name["head"], by_name["body.2"]], [by_name["tail"]]]
 
 
+def test_the_drawing_does_not_change_the_network_nor_depend_on_its_weights():
+    model = elsr()
+    for parameter in model.parameters():
+        parameter.set_value(np.zeros(parameter.shape, np.float32))
+    nodes = report._traced(model)
+    assert [node.sources for node in nodes] == [node.sources for node in report._traced(elsr())]
+    assert all(not parameter.numpy().any() for parameter in model.parameters())
+
+
 def test_the_drawing_of_a_network_in_training_is_that_of_the_network_it_becomes():
     model = build_model({"model": "elsr", "config": {"scale": 4}}, expansion=16)
     assert [node.lines for node in report._traced(model)] == [
