@@ -137,6 +137,23 @@ class Graph:
                 moved.extend(self.sources(index))
         return replace(self, layers=tuple(layers))
 
+    def raised(self, amount):
+        """The same network with `amount` added to its output, at no cost: in a bias.
+
+        Raises
+        ------
+        InputError if neither a convolution nor an addition of one comes before the pixel shuffle.
+        """
+        index = self.layers[-1].source
+        while isinstance(self.layers[index], Add):
+            index = next((i for i in self.sources(index) if self.readers(i) == [index]), INPUT)
+        layer = self.layers[index]
+        if not isinstance(layer, Conv):
+            raise InputError("expected a convolution or an addition before the pixel shuffle")
+        layers = list(self.layers)
+        layers[index] = replace(layer, bias=layer.bias + np.float32(amount))
+        return replace(self, layers=tuple(layers))
+
     def _byte_order(self):
         """Which channel (c, i, j) stands at each place of the order (i, j, c)."""
         places = np.arange(self.channels * self.scale**2)
@@ -223,12 +240,21 @@ GRAPHS = {"elsr": _elsr, "elsr-y": _elsr_y}
 
 def _conv(weights, name, source):
     kernel = np.asarray(weights[f"{name}.weight"], np.float32)
-    return Conv(source, kernel, np.asarray(weights[f"{name}.bias"], np.float32))
+    bias = np.asarray(weights[f"{name}.bias"], np.float32)
+    is_kernel = kernel.ndim == 4 and all(side % 2 for side in kernel.shape[2:])
+    if not is_kernel or bias.shape != kernel.shape[:1]:
+        raise InputError(
+            f"expected {name} to be a kernel (out, in, odd, odd) and a bias (out,) "
+            f"but got {kernel.shape} and {bias.shape}"
+        )
+    return Conv(source, kernel, bias)
 
 
 def _prelu(weights, name, source, channels):
     """A PReLU; one slope shared by all channels is written out for each of them."""
     slopes = np.asarray(weights[f"{name}.weight"], np.float32)
+    if slopes.shape not in ((1,), (channels,)):
+        raise InputError(f"expected 1 or {channels} slopes in {name} but got {slopes.shape}")
     return PReLU(source, np.broadcast_to(slopes, channels))
 
 

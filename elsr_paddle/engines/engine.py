@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from elsr_paddle.errors import InputError
+from elsr_paddle.luma import upscale_by_luma
 
 MAX_PIXELS = 2**28  # of the output: 16384 x 16384, 805 MB as RGB
 
@@ -42,7 +43,7 @@ class Engine:
         self.max_pixels = max_pixels
 
     def upscale(self, image):
-        """Enlarge a picture by `scale`.
+        """Enlarge a picture by `scale`; a network on luma leaves the colours to bicubic.
 
         Parameters
         ----------
@@ -57,6 +58,8 @@ class Engine:
         InputError for another type or shape, or an output above `max_pixels`.
         """
         image = self._checked(image, "(H, W, 3)", image.ndim == 3 and image.shape[2] == 3)
+        if self.channels == 1:
+            return upscale_by_luma(image, self.upscale_plane)
         return self._run(image)
 
     def upscale_plane(self, plane):

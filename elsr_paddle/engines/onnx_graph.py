@@ -52,8 +52,8 @@ def uint8_model(graph, *, picture=True):
     Parameters
     ----------
     graph : Graph, as `build_graph` returns it
-    picture : bool; False leaves the last step, the pixel shuffle, to `shuffle`, which does it
-        faster than the runtimes' own operators.
+    picture : bool; False leaves the pixel shuffle to `shuffle.shuffle`, which does it faster
+        than the runtimes' own operators.
 
     Returns
     -------
@@ -75,25 +75,6 @@ def uint8_model(graph, *, picture=True):
     shuffled, packed = ["sh", "sw", graph.channels], ["h", "w", graph.channels * graph.scale**2]
     inside = shuffled if picture else packed
     return nodes.model(TensorProto.UINT8, ["n", "h", "w", graph.channels], ["n", *inside])
-
-
-def shuffle(pixels, scale):
-    """The last step of a `uint8_model` made with `picture=False`.
-
-    Parameters
-    ----------
-    pixels : uint8 array, shape (1, H, W, scale*scale*C), contiguous
-    scale : int
-
-    Returns
-    -------
-    uint8 array, shape (scale*H, scale*W, C)
-    """
-    height, width, values = pixels.shape[1:]
-    run = np.dtype((np.void, values // scale))  # bytes that stay together: numpy moves them as one
-    blocks = pixels.view(run).reshape(height, width, scale)
-    rows = np.ascontiguousarray(blocks.transpose(0, 2, 1)).view(np.uint8)  # (H, s, W) of runs
-    return rows.reshape(scale * height, scale * width, -1)
 
 
 class _Nodes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from elsr_paddle.engines.engine import available_threads
-from elsr_paddle.engines.onnx_graph import shuffle, uint8_model
+from elsr_paddle.engines.onnx_graph import uint8_model
+from elsr_paddle.engines.shuffle import shuffle
 from elsr_paddle.errors import InputError
 from elsr_paddle.graph import build_graph
 
