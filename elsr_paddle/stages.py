@@ -72,11 +72,11 @@ STAGES = {
     stage.number: stage
     for stage in (
         #     scale patch batch loss  rate   schedule  steps  e   ema    from
-        Stage(1, 2,  64, 16, "l1", 5e-3, "cosine",  8_000, 64, 0.999, None),
-        Stage(2, 4, 128, 16, "l1", 5e-3, "cosine",  8_000, 64, 0.999, 1),
-        Stage(3, 4, 192, 16, "l1", 2e-3, "cosine",  6_000, 64, 0.999, 2),
-        Stage(4, 4, 192, 16, "l2", 1e-3, "cosine",  6_000, 64, 0.999, 3),
-        Stage(5, 4, 256, 16, "l2", 5e-4, "cosine",  4_000, 64, 0.999, 4),
+        Stage(1, 2,  64, 16, "l1", 2e-3, "cosine",  8_000, 64, 0.999, None),
+        Stage(2, 4,  96, 16, "l1", 2e-3, "cosine",  8_000, 64, 0.999, 1),
+        Stage(3, 4, 144, 16, "l1", 2e-3, "cosine",  8_000, 64, 0.999, 2),
+        Stage(4, 4, 144, 16, "l2", 1e-3, "cosine",  6_000, 64, 0.999, 3),
+        Stage(5, 4, 192, 16, "l2", 5e-4, "cosine",  4_000, 64, 0.999, 4),
     )
 }
 # fmt: on
