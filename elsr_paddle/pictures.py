@@ -156,9 +156,9 @@ def _upscale_still(picture, output, upscaler, layout, outcome):
     deep_colour = picture.tile and "16" in str(picture.tile[0][3]) and picture.mode[:2] == "RGB"
     if deep_colour:
         outcome.warn("16 bits a channel were read as 8 (gray pictures keep their 16)")
-    picture = ImageOps.exif_transpose(_decoded(picture))
-    layers = _upscale_layers(_split(picture), upscaler, layout)
-    kept = _metadata(picture, layers.colour.shape[:2])
+    upright = ImageOps.exif_transpose(_decoded(picture))
+    layers = _upscale_layers(_split(upright), upscaler, layout)
+    kept = {**_texts(picture), **_metadata(upright, layers.colour.shape[:2])}
     enlarged = _fitting(_join(layers), output, kept, outcome)
     _save(enlarged, output, kept)
     outcome.width, outcome.height, outcome.frames = *enlarged.size, 1
@@ -256,7 +256,7 @@ def _join(layers):
 
 
 def _metadata(picture, size):
-    """What is not pixels: ICC profile, resolution, EXIF, XMP, comments; as `save` takes them."""
+    """ICC profile, resolution, EXIF, XMP and comments of a picture, as `save` takes them."""
     names = ("icc_profile", "dpi", "xmp", "comment")
     kept = {name: picture.info[name] for name in names if picture.info.get(name)}
     exif = picture.getexif()
@@ -267,11 +267,16 @@ def _metadata(picture, size):
                     if tag in details})
     if len(exif):
         kept["exif"] = exif
+    return kept
+
+
+def _texts(picture):
+    """The texts of a PNG, as `save` takes them; EXIF and XMP, which hide among them, go apart."""
     texts = PngImagePlugin.PngInfo()
     for name, text in getattr(picture, "text", {}).items():
-        if not name.lower().startswith(("xml:", "raw profile")):  # those went with EXIF and XMP
+        if not name.lower().startswith(("xml:", "raw profile")):
             texts.add_itxt(name, text)
-    return {**kept, "pnginfo": texts} if texts.chunks else kept
+    return {"pnginfo": texts} if texts.chunks else {}
 
 
 def _fitting(picture, output, kept, outcome):
