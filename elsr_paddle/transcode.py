@@ -141,7 +141,7 @@ class _Frames:
 
     def _pixel_format(self):
         """Ten bits stay ten where the encoder takes them; says so where not. HDR needs them."""
-        deep = self.colour.deep and _DEEP in _pixel_formats(self.codec)
+        deep = _DEEP in _pixel_formats(self.codec) and self.colour.deep
         if self.colour.deep and not deep:
             self.outcome.warn(f"its {self.colour.bits} bits became 8: {self.codec} takes no more")
         hdr = HDR_TRANSFERS.get(self.colour.transfer)
@@ -250,12 +250,15 @@ def _trimmed(image, height, width):
 
 
 def _pixel_formats(codec):
+    """Names of the pixel formats that an encoder takes; InputError if it is none for video."""
     try:
-        formats = av.Codec(codec, "w").video_formats or ()
-    except av.codec.codec.UnknownCodecError as error:
-        raise InputError(f"expected an encoder of FFmpeg, such as libx264, libx265 or libsvtav1, "
-                         f"but got {codec!r}") from error
-    return {video_format.name for video_format in formats}
+        encoder = av.Codec(codec, "w")
+    except av.codec.codec.UnknownCodecError:
+        encoder = None
+    if encoder is None or encoder.type != "video":
+        raise InputError("expected a video encoder of FFmpeg, such as libx264, libx265 or "
+                         f"libsvtav1, but got {codec!r}")
+    return {known.name for known in encoder.video_formats or ()}
 
 
 def _display_matrix(frame):
@@ -289,7 +292,7 @@ class _Writer:
                 self._stream = self._add_video(stream, options)
             elif take := carry_stream(stream, file, outcome):
                 self.others[stream.index] = take
-        self._start()
+        self._start(options)
         outcome.height, outcome.width = frames.size
 
     def _add_video(self, source, options):
@@ -314,12 +317,13 @@ class _Writer:
             stream.set_display_matrix(frames.matrix)
         return stream
 
-    def _start(self):
+    def _start(self, options):
         try:
             self._file.start_encoding()
         except (av.FFmpegError, ValueError) as error:
-            raise InputError(f"{self._frames.codec} does not take these options: {error}"
-                             ) from error
+            settings = ", ".join(f"{name}={value}" for name, value in options.items())
+            raise InputError(f"cannot start {self._frames.codec} in {self._file.format.name} with "
+                             f"{settings}: {getattr(error, 'strerror', error)}") from error
 
     def take(self, item):
         """Write a packet, or a pair of decoded and enlarged frame; return how many frames."""
