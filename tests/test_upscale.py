@@ -1,0 +1,320 @@
+"""The command: inputs to outputs, exit statuses, the report, resuming, being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from elsr_paddle.batch import Job, plan_jobs
+from elsr_paddle.engines import loading
+from elsr_paddle.errors import InputError
+from elsr_paddle.upscale_command import main
+
+PHOTO = Image.fromarray(astronaut()[40:88, 190:254])  # 64x48
+
+
+@pytest.fixture
+def upscale(nearest_weights, monkeypatch, capsys):
+    """Runs the command in this process with the weights of nearest neighbours."""
+
+    def run(*arguments):
+        status = main([*map(str, arguments), "--weights", str(nearest_weights)])
+        return status, capsys.readouterr()
+
+    return run
+
+
+def tree(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")
+                  if path.is_file())
+
+
+def size_of(path):
+    with Image.open(path) as picture:
+        picture.load()
+        return picture.size
+
+
+def folder_of_pictures(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        PHOTO.save(folder / name)
+    return folder
+
+
+def write_video(path, count):
+    photo = astronaut()
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 64, 48
+        for number in range(count):
+            image = np.ascontiguousarray(photo[number % 400:number % 400 + 48, 100:164])
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        file.mux(stream.encode(None))
+    return path
+
+
+# From inputs to outputs
+
+def test_names_and_folders_are_kept_in_natural_order(tmp_path):
+    source = folder_of_pictures(tmp_path / "in", "b/10.png", "b/9.png", "a.jpg", ".hidden.png")
+    (source / "notes.txt").write_text("no picture")
+    out = tmp_path / "out"
+    assert plan_jobs([source], out) == [
+        Job(source / "a.jpg", out / "a.jpg", False),
+        Job(source / "b" / "9.png", out / "b" / "9.png", False),
+        Job(source / "b" / "10.png", out / "b" / "10.png", False),
+    ]
+
+
+def test_a_suffix_that_cannot_be_written_becomes_png_or_mkv(tmp_path):
+    for name in ("a.psd", "b.avi", "c.mp4"):
+        (tmp_path / name).touch()
+    jobs = plan_jobs([tmp_path], tmp_path / "out")
+    assert [job.output.name for job in jobs] == ["a.png", "b.mkv", "c.mp4"]
+
+
+def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path):
+    folder_of_pictures(tmp_path, "a.png", "out/a.png")
+    assert [job.source for job in plan_jobs([tmp_path], tmp_path / "out")] == [tmp_path / "a.png"]
+
+
+def test_two_inputs_with_one_output_are_refused(tmp_path):
+    folder_of_pictures(tmp_path, "x/a.png", "y/a.png")
+    with pytest.raises(InputError, match="would both become"):
+        plan_jobs([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("output", ["a.png", "link.png", "."])
+def test_an_output_that_is_an_input_is_refused(tmp_path, output):
+    folder_of_pictures(tmp_path, "a.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    with pytest.raises(InputError, match="is an input itself"):
+        plan_jobs([tmp_path / "a.png"], tmp_path / output)
+
+
+@pytest.mark.parametrize("inputs, output, message", [
+    (["missing.png"], "out.png", "no such file or folder"),
+    (["empty"], "out", "no pictures or videos in"),
+    (["a.png", "b.png"], "c.png", "c.png is a file"),
+    (["a.png"], "out.xyz", "expected an output that ends in one of .png"),
+    (["v.mp4"], "out.png", "is a video, and cannot become out.png"),
+])
+def test_inputs_and_outputs_that_do_not_fit_are_refused(tmp_path, inputs, output, message):
+    folder_of_pictures(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "v.mp4").touch()
+    with pytest.raises(InputError, match=message):
+        plan_jobs([tmp_path / name for name in inputs], tmp_path / output)
+
+
+# The command
+
+def test_a_picture_becomes_larger_and_the_engine_is_named(tmp_path, upscale):
+    folder_of_pictures(tmp_path, "a.png")
+    status, said = upscale(tmp_path / "a.png", "-o", tmp_path / "out.png")
+    assert status == 0 and said.out == ""
+    assert said.err.startswith("engine ") and "elsr x2" in said.err
+    expected = np.asarray(PHOTO).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "out.png"), int), expected, atol=1)
+
+
+def test_pictures_animations_and_videos_go_through_one_command(tmp_path, upscale):
+    source = folder_of_pictures(tmp_path / "in", "a.png")
+    write_video(source / "clip.mp4", 5)
+    PHOTO.save(source / "moving.gif", save_all=True, append_images=[PHOTO.rotate(90)])
+    status, said = upscale(source, "-o", tmp_path / "out", "--scale", "1.5", "--json")
+    report = json.loads(said.out)
+    assert status == 0
+    assert [(Path(item["output"]).name, item["width"], item["height"], item["frames"])
+            for item in report["items"]] == [
+        ("a.png", 96, 72, 1), ("moving.gif", 96, 72, 2), ("clip.mp4", 96, 72, 5)]
+    assert (report["done"], report["skipped"], report["failed"]) == (3, 0, 0)
+    assert report["engines"][0]["scale"] == 2
+
+
+def test_a_gif_becomes_a_video_when_the_output_is_one(tmp_path, upscale):
+    PHOTO.save(tmp_path / "a.gif", save_all=True, append_images=[PHOTO.rotate(90)], duration=100)
+    assert upscale(tmp_path / "a.gif", "-o", tmp_path / "a.mp4")[0] == 0
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        assert len(list(file.decode(video=0))) == 2
+
+
+def test_some_failures_are_status_1_and_all_are_status_2(tmp_path, upscale):
+    source = folder_of_pictures(tmp_path / "in", "good.png")
+    (source / "bad.png").write_bytes(b"not a picture")
+    (source / "bad.mp4").write_bytes(b"not a video")
+    status, said = upscale(source, "-o", tmp_path / "out", "--json")
+    assert status == 1
+    assert {Path(item["input"]).name: item["status"] for item in json.loads(said.out)["items"]} == {
+        "good.png": "done", "bad.png": "failed", "bad.mp4": "failed"}
+    assert said.err.count("error: ") == 2
+    assert tree(tmp_path / "out") == ["good.png"]
+    (source / "good.png").unlink()
+    assert upscale(source, "-o", tmp_path / "none")[0] == 2
+
+
+def test_what_is_done_is_skipped_and_what_is_missing_made(tmp_path, upscale):
+    source = folder_of_pictures(tmp_path / "in", "a.png", "b.png")
+    upscale(source, "-o", tmp_path / "out")
+    (tmp_path / "out" / "b.png").unlink()
+    before = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    status, said = upscale(source, "-o", tmp_path / "out", "--json")
+    report = json.loads(said.out)
+    assert (status, report["done"], report["skipped"]) == (0, 1, 1)
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
+    assert "exists, skipped" in said.err
+
+
+def test_an_existing_file_is_replaced_only_with_overwrite(tmp_path, upscale):
+    folder_of_pictures(tmp_path, "a.png", "out.png")
+    before = (tmp_path / "out.png").read_bytes()
+    with pytest.raises(InputError, match="out.png exists; give --overwrite"):
+        upscale(tmp_path / "a.png", "-o", tmp_path / "out.png")
+    assert (tmp_path / "out.png").read_bytes() == before
+    assert upscale(tmp_path / "a.png", "-o", tmp_path / "out.png", "--overwrite")[0] == 0
+    assert size_of(tmp_path / "out.png") == (128, 96)
+
+
+def test_a_failed_overwrite_leaves_the_old_file(tmp_path, upscale):
+    folder_of_pictures(tmp_path, "out.png")
+    (tmp_path / "a.png").write_bytes(b"not a picture")
+    before = (tmp_path / "out.png").read_bytes()
+    assert upscale(tmp_path / "a.png", "-o", tmp_path / "out.png", "--overwrite")[0] == 2
+    assert (tmp_path / "out.png").read_bytes() == before
+
+
+def test_a_name_that_looks_like_no_picture_is_read_by_its_content(tmp_path, upscale):
+    PHOTO.save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "scan.0001")
+    assert upscale(tmp_path / "scan.0001", "-o", tmp_path / "out.png")[0] == 0
+
+
+def test_a_size_beyond_the_network_fails_with_a_way_out(tmp_path, upscale):
+    folder_of_pictures(tmp_path, "a.png")
+    status, said = upscale(tmp_path / "a.png", "-o", tmp_path / "out.png", "--size", "640x480")
+    assert status == 2
+    assert "64x48 to 640x480 is x10 but the largest network is x2" in said.err
+
+
+def test_a_bomb_names_the_flag_that_lets_it_pass(tmp_path, upscale):
+    folder_of_pictures(tmp_path, "a.png")
+    arguments = (tmp_path / "a.png", "-o", tmp_path / "out.png", "--max-pixels")
+    status, said = upscale(*arguments, 12287)
+    assert status == 2 and "12,288 pixels but the limit is 12,287" in said.err
+    assert upscale(*arguments, 12288)[0] == 0
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--scale", "0"], ["--scale", "nan"], ["--size", "10"], ["--size", "0x9"], ["--crf", "x"],
+    ["--scale", "2", "--fit", "9x9"], ["--threads", "0"], ["--compare", "diagonal"],
+])
+def test_bad_usage_is_status_2(tmp_path, upscale, arguments, capsys):
+    folder_of_pictures(tmp_path, "a.png")
+    with pytest.raises(SystemExit) as end:
+        upscale(tmp_path / "a.png", "-o", tmp_path / "out.png", *arguments)
+    assert end.value.code == 2
+    assert tree(tmp_path) == ["a.png"]
+
+
+def test_the_shipped_network_is_taken_for_each_scale(tmp_path, monkeypatch, nearest_weights,
+                                                     capsys):
+    folder_of_pictures(tmp_path, "a.png")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "elsr_x2.safetensors").write_bytes(nearest_weights.read_bytes())
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    assert main(["a.png", "-o", "out.png"]) == 0
+    assert size_of("out.png") == (128, 96)
+    assert "elsr_x2.safetensors" in capsys.readouterr().err
+
+
+def test_nothing_trained_and_nothing_shipped_says_how_to_train(tmp_path, monkeypatch):
+    folder_of_pictures(tmp_path, "a.png")
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="train.py"):
+        main(["a.png", "-o", "out.png"])
+
+
+# As processes
+
+def command(root, *arguments, **options):
+    return subprocess.Popen([sys.executable, root / "upscale.py", *map(str, arguments)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_in_mid_video_leaves_no_half_file(tmp_path, root, nearest_weights, number,
+                                                   status):
+    source = write_video(tmp_path / "long.mkv", 4000)
+    process = command(root, source, "-o", tmp_path / "out.mkv", "--weights", nearest_weights,
+                      "--preset", "medium")
+    half = tmp_path / ".out.partial.mkv"
+    wait_for(lambda: half.exists() and half.stat().st_size > 50_000)
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == status, said
+    assert tree(tmp_path) == ["long.mkv"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_batch_killed_outright_is_resumed_by_the_same_command(tmp_path, root, nearest_weights):
+    source = folder_of_pictures(tmp_path / "in", *(f"{n}.png" for n in range(3)))
+    large = Image.fromarray(np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8))
+    for number in range(3, 9):
+        large.save(source / f"{number}.png", compress_level=0)
+    arguments = (source, "-o", tmp_path / "out", "--weights", nearest_weights)
+    process = command(root, *arguments)
+    wait_for(lambda: (tmp_path / "out" / "3.png").exists())
+    process.kill()
+    process.communicate()
+    finished = [name for name in tree(tmp_path / "out") if not name.startswith(".")]
+    assert 4 <= len(finished) < 9
+    for name in finished:
+        size_of(tmp_path / "out" / name)
+    process = command(root, *arguments, "--json")
+    report = json.loads(process.communicate()[0])
+    assert process.returncode == 0
+    assert (report["skipped"], report["done"]) == (len(finished), 9 - len(finished))
+    assert tree(tmp_path / "out") == [f"{n}.png" for n in range(9)]
+
+
+def test_it_runs_where_paddle_and_h5py_are_not_installed(tmp_path, root, nearest_weights):
+    pytest.importorskip("halide", reason="needs an engine that is not Paddle")
+    folder_of_pictures(tmp_path, "a.png")
+    write_video(tmp_path / "v.mp4", 3)
+    code = ("import sys\n"
+            "sys.modules.update(dict.fromkeys(['paddle', 'h5py', 'matplotlib', 'skimage']))\n"
+            "from elsr_paddle.upscale_command import entry\n"
+            "entry()")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png", tmp_path / "v.mp4", "-o",
+                           tmp_path / "out", "--weights", nearest_weights], cwd=root,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert tree(tmp_path / "out") == ["a.png", "v.mp4"]
+
+
+def test_help_needs_no_library(root):
+    code = ("import sys; sys.modules.update(dict.fromkeys(['numpy', 'av', 'PIL', 'cv2', 'tqdm']));"
+            "from elsr_paddle.upscale_command import main; main(['--help'])")
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Exit status" in done.stdout
