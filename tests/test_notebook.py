@@ -25,7 +25,7 @@ def test_the_notebook_is_committed_without_outputs(notebook):
 
 
 def test_the_notebook_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
-    monkeypatch.setenv("ELSR_NOTEBOOK_STEPS", "4")
+    monkeypatch.setenv("ELSR_NOTEBOOK_STEPS", "2")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     where = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=240, kernel_name="python3", resources=where).execute()
