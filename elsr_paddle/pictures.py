@@ -160,6 +160,8 @@ def _upscale_still(picture, output, upscaler, layout, outcome):
     layers = _upscale_layers(_split(upright), upscaler, layout)
     kept = {**_texts(picture), **_metadata(upright, layers.colour.shape[:2])}
     enlarged = _fitting(_join(layers), output, kept, outcome)
+    if Path(output).suffix.lower() == ".gif":
+        enlarged = _to_palette(enlarged)
     _save(enlarged, output, kept)
     outcome.width, outcome.height, outcome.frames = *enlarged.size, 1
 

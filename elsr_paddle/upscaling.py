@@ -142,28 +142,19 @@ def run_network(engine, image):
 
     Parameters
     ----------
-    engine : Engine, with `channels` 3 or 1
+    engine : Engine
     image : uint8 array, shape (H, W, 3), RGB, or (H, W), gray
 
     Returns
     -------
     uint8 array of the same kind, `engine.scale` times as high and wide.
     """
-    if image.ndim == 2 and engine.channels == 1:
-        return engine.upscale_plane(image)
-    if image.ndim == 2:
-        colour = engine.upscale(np.repeat(image[..., None], 3, axis=2))
-        return cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
+    if image.ndim == 3:
+        return engine.upscale(image)
     if engine.channels == 1:
-        return _luma_by_network(engine, image)
-    return engine.upscale(image)
-
-
-def _luma_by_network(engine, image):
-    """Y through the network, Cb and Cr by bicubic: BT.601 in full range, as JPEG has it."""
-    luma, *chroma = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
-    planes = [imresize(plane, scale=engine.scale) for plane in chroma]
-    return cv2.cvtColor(cv2.merge([engine.upscale_plane(luma), *planes]), cv2.COLOR_YCrCb2RGB)
+        return engine.upscale_plane(image)
+    colour = engine.upscale(np.repeat(image[..., None], 3, axis=2))
+    return cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
 
 
 def upscale_deep(upscale, image, passes):
