@@ -9,14 +9,15 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip --disable-pip-version-check install --quiet --editable
 DEMO_STEPS ?= 600
+DEMO_OUT := out/demo
 
 .PHONY: demo test lint
 
 # An interrupted demo goes on where it was; a finished one is only tested again.
 demo: $(VENV)/.installed-cpu
-	$(RUN) train.py --stage 1..5 --steps $(DEMO_STEPS) --validate-every 200 --resume
-	$(RUN) test.py
-	$(RUN) test_video.py
+	$(RUN) train.py --stage 1..5 --steps $(DEMO_STEPS) --validate-every 200 --resume --out $(DEMO_OUT)
+	$(RUN) test.py --weights $(DEMO_OUT)/stage5/best.safetensors
+	$(RUN) test_video.py --weights $(DEMO_OUT)/stage5/best.safetensors
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -q
