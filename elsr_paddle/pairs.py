@@ -25,6 +25,7 @@ from elsr_paddle.files import atomic_write
 BLOCK_ROWS = 16  # rows converted at once while a file is loaded
 GROWTH = 256  # rows by which the arrays of an unfinished file grow
 EVERYTHING = slice(None)
+FORMAT = ("v110", "v110")  # the first whose structures carry checksums: damage is found, not read
 
 
 class MixedSizesError(InputError):
@@ -146,7 +147,7 @@ def pair_writer(path, *, scale, degradation="bicubic", source=""):
     """
     path = Path(path)
     try:
-        with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+        with atomic_write(path) as temporary, h5py.File(temporary, "w", libver=FORMAT) as file:
             writer = PairWriter(file)
             yield writer
             writer.finish()
