@@ -203,6 +203,8 @@ def build_graph(weights, metadata):
         layers = GRAPHS[name](weights, metadata["config"])
     except KeyError as error:
         raise InputError(f"expected the weights of {name} but {error} is missing") from None
+    except TypeError as error:
+        raise InputError(f"no {name} has the configuration {metadata['config']}: {error}") from None
     first = next(layer for layer in layers if isinstance(layer, Conv))
     graph = Graph(layers, channels=first.kernel.shape[1])
     _check(graph)
@@ -260,6 +262,8 @@ def _prelu(weights, name, source, channels):
 
 def _check(graph):
     """Refuse weights whose shapes do not fit each other, before an engine trips over them."""
+    if not (isinstance(graph.scale, int) and graph.scale >= 1):
+        raise InputError(f"expected a scale of at least 1 but got {graph.scale!r}")
     for index, layer in enumerate(graph.layers):
         width = graph.width(layer.source)
         if isinstance(layer, Conv) and layer.kernel.shape[1] != width:

@@ -8,6 +8,7 @@ from skimage.data import astronaut, coffee
 
 from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.degrade import make_pair
+from elsr_paddle.graph import INPUT, Add, Conv, Graph, PixelShuffle, PReLU
 from elsr_paddle.pairs import pair_writer
 from elsr_paddle.upscaling import Target, Upscaler
 
@@ -78,3 +79,59 @@ def nearest_weights(tmp_path_factory):
     save_tensors(path, weights, {"model": "elsr",
                                  "config": {"scale": scale, "width": width, "prelu": "channel"}})
     return path
+
+
+@pytest.fixture(scope="session")
+def network():
+    """Makes weights of a network in which every parameter matters, and their metadata:
+    network("elsr", scale=4)."""
+    import paddle
+
+    from elsr_paddle.models import build_model, to_arrays
+
+    def make(name, **config):
+        paddle.seed(0)
+        model = build_model({"model": name, "config": config})
+        rng = np.random.default_rng(0)
+        weights = {key: value + rng.normal(0, 0.05, value.shape).astype(np.float32)
+                   for key, value in to_arrays(model).items()}
+        return weights, {"model": name, "config": model.config}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """Makes a picture with nothing regular in it: noise(height, width, channels)."""
+
+    def make(*shape):
+        return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def branched():
+    """A graph with all that an engine must cope with: 5x5 and oblong kernels, two skips, PReLUs
+    after a convolution and after an addition, and an anchor added before the pixel shuffle."""
+    rng = np.random.default_rng(2)
+
+    def conv(source, outputs, inputs, rows, columns):
+        size = (outputs, inputs, rows, columns)
+        kernel = rng.normal(0, 1 / np.sqrt(inputs * rows * columns), size).astype(np.float32)
+        return Conv(source, kernel, rng.normal(0, 0.1, outputs).astype(np.float32))
+
+    def prelu(source, channels):
+        return PReLU(source, rng.uniform(0, 0.5, channels).astype(np.float32))
+
+    return Graph((
+        conv(INPUT, 5, 1, 5, 5),      # 0
+        prelu(0, 5),                  # 1
+        conv(1, 5, 5, 3, 1),          # 2
+        Add(2, 0),                    # 3: a skip from before the PReLU
+        prelu(3, 5),                  # 4
+        conv(4, 16, 5, 3, 3),         # 5
+        conv(INPUT, 16, 1, 1, 1),     # 6: an anchor
+        Add(5, 6),                    # 7
+        PixelShuffle(7, 4),
+    ), channels=1)
