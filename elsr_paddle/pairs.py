@@ -61,7 +61,7 @@ class Pairs:
             self._lr_layout, self._hr_layout = _Layout(file["lr"]), _Layout(file["hr"])
             self.scale = _common_scale(self._lr_layout.sizes, self._hr_layout.sizes)
             self._check_scale(file.attrs.get("scale", self.scale), scale)
-            self.degradation = str(file.attrs.get("degradation", "unknown"))
+            self.degradation = _text(file.attrs.get("degradation", "unknown"))
             self.clips = _clips(file, len(self), self.path.stem)
             self.lr_size, self.hr_size = self._lr_layout.size, self._hr_layout.size
             needed = self._lr_layout.nbytes + self._hr_layout.nbytes
@@ -151,7 +151,9 @@ def pair_writer(path, *, scale, degradation="bicubic", source=""):
             writer = PairWriter(file)
             yield writer
             writer.finish()
-            file.attrs.update(_description(scale, degradation, source))
+            for name, value in _description(scale, degradation, source).items():
+                # Text of fixed length, as in PairWriter.finish.
+                file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
     except (OSError, RuntimeError) as error:  # RuntimeError: HDF5 could not close the file
         # h5py's own text tells of chunks and buffers
         reason = os.strerror(error.errno) if getattr(error, "errno", None) else error
@@ -197,7 +199,10 @@ class PairWriter:
             array.resize(self.rows, axis=0)
         self._file["clip"] = np.array(self._clip_of_row, np.int32)  # (N,) index into clip_names
         # An array, not an attribute: HDF5 limits those to 64 KB, and every photo is a clip.
-        self._file["clip_names"] = np.array(list(self._clip_numbers), h5py.string_dtype())
+        # Of fixed length: those of any length lie in a heap that carries no checksum.
+        names = [name.encode() for name in self._clip_numbers]
+        kind = h5py.string_dtype("utf-8", max(map(len, names)) or 1)
+        self._file["clip_names"] = np.array(names, kind)
 
     def _create(self, name, shape):
         # Uncompressed: reads are several times faster, and lzf or gzip save only 10-17 %.
@@ -298,6 +303,10 @@ def _check_range(image):
     """Float files hold 0..255; one of 0..1 would turn black without a word."""
     if image.dtype.kind == "f" and 0 < image.max() <= 1:
         raise InputError("expected values of 0..255 but got 0..1; multiply them by 255")
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _common_scale(lr_sizes, hr_sizes):

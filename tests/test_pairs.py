@@ -99,7 +99,7 @@ def test_the_file_says_what_it_holds(tmp_path):
     lr, hr = images()
     with h5py.File(write(tmp_path / "a.h5", lr, hr, degradation="blur_noise")) as file:
         assert dict(file.attrs).keys() == {"scale", "degradation", "colour", "source", "versions"}
-        assert file.attrs["degradation"] == "blur_noise"
+        assert file.attrs["degradation"] == b"blur_noise"
         assert file["hr"].chunks == (1, 16, 24, 3)
         assert file["hr"].compression is None
         assert file["hr"].dtype == np.uint8
