@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -46,7 +47,6 @@ def parse(argv):
 
 def main(argv=None):
     args = parse(argv)
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
     stages = [override(STAGES[number], args) for number in stage_numbers(args.stage)]
     if args.resume and args.overwrite:
         raise InputError("expected --resume or --overwrite but got both")
@@ -61,6 +61,10 @@ def main(argv=None):
         paddle.distributed.init_parallel_env()
     first = paddle.distributed.get_rank() == 0
     say = print if first else (lambda *_, **__: None)
+    if first:
+        log = logging.getLogger("elsr_paddle")
+        log.setLevel(logging.INFO)
+        log.addHandler(logging.StreamHandler(sys.stdout))
     say(f"device {device}, {processes} process(es)")
     folder = find_data(args, first)
     weights = args.weights
@@ -170,8 +174,8 @@ def redraw_curves(args):
     from elsr_paddle.report import losses_figure
     from elsr_paddle.runs import read_metrics
 
-    runs = {n: read_metrics(args.out / f"stage{n}" / "metrics.jsonl") for n in STAGES}
     path = args.plots / "training_losses.png"
+    runs = {n: read_metrics(args.out / f"stage{n}" / "metrics.jsonl") for n in STAGES}
     losses_figure(path, {number: lines for number, lines in runs.items() if lines})
     return path
 
