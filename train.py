@@ -65,6 +65,7 @@ def main(argv=None):
         log = logging.getLogger("elsr_paddle")
         log.setLevel(logging.INFO)
         log.addHandler(logging.StreamHandler(sys.stdout))
+        log.propagate = False  # Paddle prints whatever reaches the root logger a second time
     say(f"device {device}, {processes} process(es)")
     folder = find_data(args, first)
     weights = args.weights
