@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from scipy import sparse
 
 from elsr_paddle.errors import InputError
 
@@ -114,6 +113,8 @@ def weights(in_length, out_length, scale, kernel, kernel_width):
     rows = np.repeat(np.arange(out_length), taps.shape[1])
     used = values.ravel() != 0
     entries = values.ravel()[used], (rows[used], columns.ravel()[used])
+    from scipy import sparse  # late: a third of the start of `elsr`, which need not resize
+
     return sparse.csr_array(entries, shape=(out_length, in_length))
 
 
