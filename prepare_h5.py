@@ -48,24 +48,28 @@ def main(argv=None):
     if args.sources and args.reds:
         raise InputError("expected --reds or sources but got both")
     train, val = choose_clips(args)
-    skipped = {}
-    files = prepare(
-        train,
-        val,
-        args.output,
-        scales=args.scale,
-        degradation=args.degradation,
-        hr_patch=args.hr_patch,
-        min_detail=args.min_detail,
-        every=args.every,
-        shrink=args.shrink,
-        workers=args.workers,
-        overwrite=args.overwrite,
-        progress=partial(tqdm, unit="frame", disable=None),
-        on_error=lambda error: skipped.setdefault(str(error)),
-        source="REDS" if args.reds else ", ".join(Path(p).name for p in args.sources)[:1000],
-    )
-    summarise(files, skipped)
+    skipped = {}  # validation may read a frame twice: each message once
+    try:
+        files = prepare(
+            train,
+            val,
+            args.output,
+            scales=args.scale,
+            degradation=args.degradation,
+            hr_patch=args.hr_patch,
+            min_detail=args.min_detail,
+            every=args.every,
+            shrink=args.shrink,
+            workers=args.workers,
+            overwrite=args.overwrite,
+            progress=partial(tqdm, unit="frame", disable=None),
+            on_error=lambda error: skipped.setdefault(str(error)),
+            source="REDS" if args.reds else ", ".join(Path(p).name for p in args.sources)[:1000],
+        )
+    finally:  # it says why when nothing at all could be used
+        for message in skipped:
+            print(f"left out: {message}", file=sys.stderr)
+    summarise(files)
 
 
 def choose_clips(args):
@@ -97,7 +101,7 @@ def demo_clips(args):
     return find_clips([folder / "train"]), find_clips([folder / "val"])
 
 
-def summarise(files, skipped):
+def summarise(files):
     for file in files:
         with Pairs(file, memory_budget=0) as pairs:
             (height, width), clips = pairs.hr_size, len(set(pairs.clips))
@@ -106,8 +110,6 @@ def summarise(files, skipped):
                   f"{megabytes:.1f} MB")
     if not any(file.name.startswith("val") for file in files):
         print("one clip only: nothing is left for validation, which train.py needs")
-    for message in skipped:
-        print(f"left out: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

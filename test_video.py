@@ -29,6 +29,9 @@ def parse(argv):
 
 def main(argv=None):
     args = parse(argv)
+    if args.every < 1 or args.gif_frames < 0:
+        raise InputError(f"expected --every of 1 or more and --gif-frames of 0 or more but got "
+                         f"{args.every} and {args.gif_frames}")
     from elsr_paddle import scoreboard, timing
     from elsr_paddle.evaluation import summary, write_csv, write_json
 

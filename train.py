@@ -48,8 +48,9 @@ def parse(argv):
 def main(argv=None):
     args = parse(argv)
     stages = [override(STAGES[number], args) for number in stage_numbers(args.stage)]
-    if args.resume and args.overwrite:
-        raise InputError("expected --resume or --overwrite but got both")
+    for one, other in (("resume", "overwrite"), ("data", "reds")):
+        if getattr(args, one) and getattr(args, other):
+            raise InputError(f"expected --{one} or --{other} but got both")
     # Imported here so that --help and a mistyped stage do not wait for Paddle.
     from elsr_paddle.framework import paddle, select_device
 
@@ -129,18 +130,22 @@ def train_stage(run, args, folder, weights, say):
     number, scale = run.stage.number, run.stage.scale
     weights = weights or run.stage.init_from and args.out / f"stage{number - 1}/best.safetensors"
     if weights and not weights.exists():
+        if weights == args.weights:
+            raise InputError(f"no such file: {weights}")
         raise InputError(f"stage {number} starts from {weights}, which is not there: train stage "
                          f"{number - 1} first, or give a file with --weights")
     say(f"stage {number} starts from {weights or 'scratch'}")
     run.claim(resume=args.resume, overwrite=args.overwrite)
-    budget = int(args.memory_budget * 2**30)
+    budget = args.memory_budget * 2**30
     train_pairs = Pairs(folder / f"train_x{scale}.h5", budget, scale)
     val_pairs = Pairs(folder / f"val_x{scale}.h5", budget, scale)
     try:
-        return training.fit(run, train_pairs, val_pairs, start=weights, workers=args.workers,
+        return training.fit(run, train_pairs, val_pairs, start=weights, overwrite=args.overwrite,
+                            workers=args.workers,
                             on_metrics=metrics_printer(run, args.visualdl, say))
     except KeyboardInterrupt:
-        say(f"stopped; {run.state} is saved: the same command with --resume continues")
+        if run.state.exists():
+            say(f"stopped; {run.state} is saved: the same command with --resume continues")
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,18 +15,28 @@ PLOTS = Path("plots")
 
 
 def run(main):
-    """Run a script's `main` and exit: 0, 2 with one line for bad input, 130 for Ctrl-C."""
+    """Run a script's `main` and exit: 0, 2 with one line for bad input, 130 for Ctrl-C.
+
+    What the file system refuses (no such file, not permitted, disk full) counts as bad input.
+    """
     try:
-        sys.exit(main())
-    except (InputError, FileNotFoundError) as error:
-        sys.exit(_fail(error))
+        status = main()
+        sys.stdout.flush()  # a reader that has gone, as in `| head`, shows here at the latest
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+        status = 141  # what a shell reports of a program that SIGPIPE ended
+    except (InputError, OSError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        status = 2
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = 130
+    sys.exit(status)
 
 
-def _fail(error):
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+def _one_line(error):
+    reason = getattr(error, "strerror", None)
+    file = reason and (getattr(error, "filename2", None) or error.filename)  # the target of a move
+    return " ".join((f"{file}: {reason}" if file else str(error)).split())
 
 
 def choose_weights(given=None, scale=None, model="elsr"):

@@ -27,7 +27,7 @@ def atomic_write(path):
 
     Raises
     ------
-    OSError as the file system gives it: disk full, read-only folder.
+    OSError as the file system gives it (disk full, read-only folder), with `path` as its filename.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +37,10 @@ def atomic_write(path):
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        if error.errno and str(error.filename) in ("None", str(temporary)):
+            error.filename = str(path)  # nobody knows the temporary file, and a write names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

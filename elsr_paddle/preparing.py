@@ -87,6 +87,9 @@ def prepare(
     """
     recipe = Recipe(tuple(scales), degradation, hr_patch, min_detail, shrink)
     _check_recipe(recipe, clips_train)
+    for what, count in (("every", every), ("workers", workers)):
+        if count is not None and count < 1:
+            raise InputError(f"expected {what} to be at least 1 but got {count}")
     stream = _Stream(every, workers or os.cpu_count() or 1, progress, on_error, source)
     train_files, val_files = (_outputs(output, part, recipe.scales) for part in ("train", "val"))
     if not overwrite:

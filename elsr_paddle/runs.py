@@ -47,6 +47,13 @@ class Run:
     val_rows: int = 50
     amp: bool = False
 
+    def __post_init__(self):
+        for name in ("validate_every", "log_every", "val_rows"):
+            if getattr(self, name) < 1:
+                raise InputError(f"expected {name} to be at least 1 but got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**63:  # what both Paddle and numpy take
+            raise InputError(f"expected a seed of 0 or more but got {self.seed}")
+
     @property
     def best(self):
         return self.folder / "best.safetensors"
@@ -70,14 +77,18 @@ class Run:
         ------
         InputError if there is something and neither is asked for.
         """
-        found = [path for path in (self.state, self.metrics, self.best, self.last) if path.exists()]
-        if overwrite:
-            for path in found:
-                path.unlink()
-        elif found and not resume:
+        if not (resume or overwrite) and any(path.exists() for path in self._files()):
             raise InputError(
                 f"{self.folder} holds a run already: --resume continues it, --overwrite trains anew"
             )
+
+    def clear(self):
+        """Remove what an earlier run left in the folder."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+
+    def _files(self):
+        return self.state, self.metrics, self.best, self.last
 
 
 class Recorder:

@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from elsr_paddle.checkpoint import load_tensors, read_arrays
+from elsr_paddle.checkpoint import fingerprint, load_tensors, read_arrays
 from elsr_paddle.data import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import PROTOCOLS, score
@@ -199,7 +199,9 @@ def image_function(model):
     return upscale if model.channels == 3 else partial(upscale_by_luma, upscale_plane=upscale_plane)
 
 
-def fit(run, train_pairs, val_pairs, *, start=None, workers=1, on_metrics=None):
+def fit(
+    run, train_pairs, val_pairs, *, start=None, overwrite=False, workers=1, on_metrics=None
+):
     """Train one stage to its end, from its saved state where there is one.
 
     Parameters
@@ -207,6 +209,8 @@ def fit(run, train_pairs, val_pairs, *, start=None, workers=1, on_metrics=None):
     run : Run
     train_pairs, val_pairs : Pairs of the stage's scale
     start : Path of weights to start from (.safetensors or .pdparams); None trains from scratch.
+    overwrite : bool, leave the saved state aside, and remove what the folder holds of an older run
+        once everything that is needed for the new one has been read.
     workers : int, threads that prepare patches.
     on_metrics : callable(dict), called with each line of metrics.
 
@@ -230,7 +234,14 @@ def fit(run, train_pairs, val_pairs, *, start=None, workers=1, on_metrics=None):
         rank=rank,
         world_size=world_size,
     )
-    progress = _begin(run, trainer, start, _identity(run, train_pairs, world_size))
+    weights = None if start is None else read_arrays(start)
+    identity = _identity(run, train_pairs, world_size, weights)
+    if overwrite or not run.state.exists():
+        progress = _begin(trainer, weights, identity)
+    else:
+        progress = _continue(run, trainer, identity)
+    if overwrite:
+        _clear(run, rank, world_size)
     if trainer.step == run.stage.steps:
         return progress["best"]
     recorder = None
@@ -261,7 +272,7 @@ def _validation(run, pairs):
     return validate
 
 
-def _identity(run, train_pairs, world_size):
+def _identity(run, train_pairs, world_size, weights):
     """What must be equal for a saved state to be continued to the same bits."""
     return {
         **asdict(run.stage),
@@ -270,21 +281,27 @@ def _identity(run, train_pairs, world_size):
         "amp": run.amp,
         "training pairs": len(train_pairs),
         "processes": world_size,
+        # So that a stage is not taken for done when the one before has been trained anew.
+        "starts from": None if weights is None else fingerprint(weights),
     }
 
 
-def _begin(run, trainer, start, identity):
-    """Bring the trainer to where the run stands; gives what the run knows of its progress."""
-    if not run.state.exists():
-        if start is not None:
-            fresh = trainer.start_from(read_arrays(start))
-            log.info("fresh parameters: %s", ", ".join(fresh) or "none")
-        return {"identity": identity, "step": 0, "best": None, "scaler": {}}
+def _begin(trainer, weights, identity):
+    """Set the trainer to the start of a run; gives what the run knows of its progress."""
+    if weights is not None:
+        fresh = trainer.start_from(weights)
+        log.info("fresh parameters: %s", ", ".join(fresh) or "none")
+    return {"identity": identity, "step": 0, "best": None, "scaler": {}}
+
+
+def _continue(run, trainer, identity):
+    """Bring the trainer to where the saved state stands; gives the progress saved along."""
     tensors, progress = load_tensors(run.state)
+    saved = {"starts from": identity["starts from"], **progress["identity"]}  # older states lack it
     differing = [
-        f"{key}: {progress['identity'].get(key)} -> {value}"
+        f"{key}: {saved.get(key)} -> {value}"
         for key, value in identity.items()
-        if progress["identity"].get(key) != value
+        if saved.get(key) != value
     ]
     if differing:
         raise InputError(
@@ -295,6 +312,14 @@ def _begin(run, trainer, start, identity):
     trainer.scaler.load_state_dict(progress["scaler"])
     log.info("stage %d continues after step %d", run.stage.number, trainer.step)
     return progress
+
+
+def _clear(run, rank, world_size):
+    """Remove an older run, once all processes have read the weights they start from."""
+    if world_size > 1:
+        paddle.distributed.barrier()
+    if rank == 0:
+        run.clear()
 
 
 @contextmanager

@@ -178,10 +178,11 @@ def open_gif(path, fps, *, width=0):
 
     Raises
     ------
-    InputError if `fps` is not above 0, or if no frame was added.
+    InputError if `fps` is not above 0 or `width` below it, or if no frame was added.
     """
-    if fps <= 0:
-        raise InputError(f"expected frames per second above 0 but got {fps}")
+    if not (fps > 0 and width >= 0):
+        raise InputError(f"expected frames per second above 0 and a width of 0 or more but got "
+                         f"{fps} and {width}")
     ticks_per_frame = _TICKS / min(fps, GIF_FPS_LIMIT)
     options = {"loop": "0", "final_delay": str(round(ticks_per_frame))}
     with atomic_write(path) as temporary:

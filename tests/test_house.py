@@ -1,12 +1,16 @@
 """What holds the project together: metadata, imports, links, and scripts that start at once."""
 
 import ast
+import errno
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from elsr_paddle.files import atomic_write
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
@@ -77,6 +81,40 @@ def test_without_paddle_one_line_names_the_extra_and_the_gpu_wheel():
     (line,) = done.stderr.splitlines()
     assert "elsr-paddle[cpu]" in line
     assert "paddlepaddle-gpu" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_the_file_system_refuses_is_one_line_with_the_file(tmp_path):
+    (tmp_path / "full").symlink_to("/dev/full")
+    (tmp_path / "file").touch()
+    for path, reason in ((tmp_path / "full", "No space left on device"),
+                         (tmp_path / "file" / "below", "Not a directory")):  # fmt: skip
+        done = run(
+            "from pathlib import Path; from elsr_paddle import cli\n"
+            f"cli.run(lambda: Path({str(path)!r}).write_text('text'))"
+        )
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert reason in line
+
+
+def test_a_disk_that_fills_up_is_told_with_the_name_the_file_was_to_have(tmp_path):
+    path = tmp_path / "file.bin"
+    with pytest.raises(OSError, match=r"/file\.bin") as caught, atomic_write(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_reader_that_goes_early_is_no_traceback():
+    program = "from elsr_paddle import cli; cli.run(lambda: [print('line') for _ in range(10**6)])"
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:  # fmt: skip
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_paddle_is_an_extra_and_not_a_dependency():

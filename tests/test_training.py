@@ -133,6 +133,37 @@ def test_a_state_of_another_run_is_refused(tmp_path, training_data):
             train(other, training_data)
 
 
+def test_a_run_stays_until_the_one_that_overwrites_it_can_begin(tmp_path, training_data):
+    run = make_run(tmp_path)
+    train(run, training_data)
+    before = run.best.read_bytes()
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"x")
+    too_large = make_run(tmp_path, hr_patch=640)
+    for other, start in ((run, bad), (too_large, None)):
+        with pytest.raises(InputError):
+            train(other, training_data, start=start, overwrite=True)
+        assert run.best.read_bytes() == before
+    train(run, training_data, start=run.best, overwrite=True)  # even from its own weights
+    assert run.best.read_bytes() != before
+
+
+def test_a_stage_is_not_taken_for_done_once_the_one_before_is_trained_anew(tmp_path, training_data):
+    first, second = make_run(tmp_path / "stage1", 1), make_run(tmp_path / "stage2", 2)
+    train(first, training_data)
+    train(second, training_data, start=first.best)
+    train(second, training_data, start=first.best)  # done: continues to nothing
+    train(replace(first, seed=5), training_data, overwrite=True)
+    with pytest.raises(InputError, match="belongs to another run .starts from"):
+        train(second, training_data, start=first.best)
+
+
+@pytest.mark.parametrize("name", ["validate_every", "log_every", "val_rows", "seed"])
+def test_numbers_that_no_run_can_have_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match=name):
+        replace(make_run(tmp_path), **{name: -1})
+
+
 def test_a_damaged_state_is_refused(tmp_path, training_data):
     run = make_run(tmp_path)
     train(run, training_data)
