@@ -31,7 +31,7 @@ def carry_metadata(container, output):
 
 
 def _chapters(container):
-    return container.chapters() if hasattr(container, "chapters") else []  # PyAV from 14
+    return container.chapters() if hasattr(container, "chapters") else []  # PyAV from 16
 
 
 def carry_stream(stream, output, outcome):
@@ -73,6 +73,8 @@ def carry_stream(stream, output, outcome):
 
 def _holds(name, stream):
     """Whether a container of that kind takes the stream: tried out, since only its header knows."""
+    if stream.codec_context is None and not hasattr(av.container.OutputContainer, "add_attachment"):
+        return False  # PyAV before 16 crashes on a stream without a codec
     try:
         with av.open(io.BytesIO(), "w", format=name) as trial:
             _template(stream, trial)
@@ -90,7 +92,7 @@ def describe(stream, copy):
     """Give a stream of the output its language, title and the like, and whether it is default."""
     copy.metadata.update({name: text for name, text in stream.metadata.items()
                           if name.lower() not in _OWN_TAGS})
-    copy.disposition = stream.disposition
+    copy.disposition = stream.disposition.value
     return copy
 
 

@@ -128,7 +128,7 @@ class _Frames:
 
     def __init__(self, source, first, upscaler, codec, keep_rotation, layout, outcome):
         self.codec, self.outcome, self._layout = codec, outcome, layout
-        self.colour = colour_of(first)
+        self.colour = colour_of(first, source.codec_context)
         self.format = self._pixel_format()
         if has_alpha(first) or source.metadata.get("alpha_mode") == "1":  # VP9 has it on the side
             outcome.warn("its transparency was dropped")

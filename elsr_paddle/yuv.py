@@ -11,7 +11,7 @@ from fractions import Fraction
 import av
 import av.filter
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from elsr_paddle.errors import InputError
 
@@ -27,9 +27,11 @@ _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 # H.273's "unspecified" leaves the matrix to the player, and players go by the height.
 _HD_HEIGHT = 720
 
-# Without a change of size only chroma is resampled, by 2: AREA is as exact, in two thirds of the time.
-_FAST = int(Interpolation.AREA)
-_BEST = int(Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT)
+# swscale's flags, as numbers because PyAV names the second and third from version 16 on.
+_BICUBIC, _FULL_CHROMA, _ACCURATE, _AREA = 0x4, 0x2000, 0x40000, 0x20
+_BEST = _BICUBIC | _FULL_CHROMA | _ACCURATE
+# Without a change of size only chroma is resampled, by 2: as exact by area, in two thirds the time.
+_FAST = _AREA
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Colour:
         return self.bits > 8
 
 
-def colour_of(frame):
-    """Read the colour of a decoded frame.
+def colour_of(frame, context):
+    """Read the colour of a decoded frame, and of the decoder where PyAV's frames do not tell.
 
     What is stored as RGB becomes BT.709, limited. A matrix that the file leaves open is settled as
     players do, by the INPUT's height: the output may be HD, where they would take another.
@@ -66,8 +68,10 @@ def colour_of(frame):
     InputError for a matrix that cannot be converted.
     """
     bits = max(component.bits for component in frame.format.components)
+    primaries, transfer = (getattr(frame, name, getattr(context, name))
+                           for name in ("color_primaries", "color_trc"))
     if _is_rgb(frame):
-        return Colour(_BT709, frame.color_primaries, frame.color_trc, False, bits)
+        return Colour(_BT709, primaries, transfer, False, bits)
     matrix = frame.colorspace
     if matrix in (0, _UNSPECIFIED):
         matrix = _BT709 if frame.height >= _HD_HEIGHT else _BT601
@@ -75,7 +79,7 @@ def colour_of(frame):
         raise InputError(f"its colour matrix (number {matrix} of ITU-T H.273) is not supported; "
                          "convert it to BT.709 first")
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
-    return Colour(matrix, frame.color_primaries, frame.color_trc, full, bits)
+    return Colour(matrix, primaries, transfer, full, bits)
 
 
 def _is_rgb(frame):
