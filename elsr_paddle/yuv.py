@@ -27,7 +27,7 @@ _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 # H.273's "unspecified" leaves the matrix to the player, and players go by the height.
 _HD_HEIGHT = 720
 
-# swscale's flags, as numbers because PyAV names the second and third from version 16 on.
+# swscale's flags, as numbers: PyAV names the second and third only from version 16 or 17 on.
 _BICUBIC, _FULL_CHROMA, _ACCURATE, _AREA = 0x4, 0x2000, 0x40000, 0x20
 _BEST = _BICUBIC | _FULL_CHROMA | _ACCURATE
 # Without a change of size only chroma is resampled, by 2: as exact by area, in two thirds the time.
@@ -65,7 +65,7 @@ def colour_of(frame, context):
 
     Raises
     ------
-    InputError for a matrix that cannot be converted.
+    InputError for a matrix that cannot be converted, or a PyAV that cannot do it.
     """
     bits = max(component.bits for component in frame.format.components)
     primaries, transfer = (getattr(frame, name, getattr(context, name))
@@ -79,6 +79,9 @@ def colour_of(frame, context):
         raise InputError(f"its colour matrix (number {matrix} of ITU-T H.273) is not supported; "
                          "convert it to BT.709 first")
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
+    if full and not hasattr(av.VideoFrame, "color_trc"):
+        raise InputError("it has the full range of levels, which PyAV before version 17 converts "
+                         "wrongly; upgrade it: pip install --upgrade av")
     return Colour(matrix, primaries, transfer, full, bits)
 
 
