@@ -1,5 +1,8 @@
 """What several test files need: a small set of real pairs, and the scripts by path."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +39,29 @@ def root():
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def run_python(root):
+    """Runs a fresh interpreter to its end: run_python("-c", code), run_python(root / "test.py")."""
+
+    def run(*arguments, cwd=root):
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def folder_from():
+    """The folder that an environment variable names; skips the test without one."""
+
+    def folder(variable):
+        if not os.environ.get(variable):
+            pytest.skip(f"{variable} names no folder")
+        return Path(os.environ[variable])
+
+    return folder
+
+
 class NearestEngine:
     """An engine whose output is known: every pixel becomes a square of its colour."""
 
@@ -63,9 +89,24 @@ def nearest():
 
 
 @pytest.fixture(scope="session")
-def nearest_weights(tmp_path_factory):
+def save_nearest():
+    """Writes weights of an ELSR that repeats every pixel: save_nearest(path, scale=4)."""
+
+    def save(path, scale=4):
+        config = {"scale": scale, "width": 6, "prelu": "channel"}
+        save_tensors(path, _nearest_arrays(scale), {"model": "elsr", "config": config})
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def nearest_weights(tmp_path_factory, save_nearest):
     """A file of weights of ELSR x2 that, run by any engine, is the same nearest neighbour."""
-    scale, width = 2, 6
+    return save_nearest(tmp_path_factory.mktemp("weights") / "nearest_x2.safetensors", scale=2)
+
+
+def _nearest_arrays(scale, width=6):
     weights = {f"{name}.weight": np.zeros((out, into, 3, 3), np.float32) for name, out, into in (
         ("head", width, 3), ("body.0", width, width), ("body.2", width, width),
         ("tail", 3 * scale**2, width))}
@@ -75,10 +116,7 @@ def nearest_weights(tmp_path_factory):
     for channel in range(3):
         weights["head.weight"][channel, channel, 1, 1] = 1
         weights["tail.weight"][channel * scale**2:(channel + 1) * scale**2, channel, 1, 1] = 1
-    path = tmp_path_factory.mktemp("weights") / "nearest_x2.safetensors"
-    save_tensors(path, weights, {"model": "elsr",
-                                 "config": {"scale": scale, "width": width, "prelu": "channel"}})
-    return path
+    return weights
 
 
 @pytest.fixture(scope="session")

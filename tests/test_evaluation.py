@@ -3,8 +3,6 @@
 import csv
 import json
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,12 +34,6 @@ def smooth(height=50, width=67, seed=0):
 def evaluate(hr, protocol="y", **options):
     options = {"scale": 4, "protocol": PROTOCOLS[protocol], **options}
     return evaluation.evaluate_image(hr, nearest(options["scale"]), **options)
-
-
-def folder_from(variable):
-    if not os.environ.get(variable):
-        pytest.skip(f"{variable} names no folder")
-    return Path(os.environ[variable])
 
 
 def test_protocol_y_is_luma_in_whole_levels_without_a_border_of_scale_pixels():
@@ -224,7 +216,7 @@ FIELD = [
 
 
 @pytest.mark.parametrize(("name", "scale", "expected"), FIELD)
-def test_the_bicubic_column_shows_the_published_baselines(name, scale, expected):
+def test_the_bicubic_column_shows_the_published_baselines(name, scale, expected, folder_from):
     root = folder_from("ELSR_BENCHMARKS")
     stills = evaluation.find_sets(root / name, scale)[name]
     found = evaluation.evaluate_stills(
@@ -234,12 +226,12 @@ def test_the_bicubic_column_shows_the_published_baselines(name, scale, expected)
     assert mean == pytest.approx(expected, abs=0.01)
 
 
-def test_set14s_bridge_is_a_gray_file():
+def test_set14s_bridge_is_a_gray_file(folder_from):
     folder = folder_from("ELSR_BENCHMARKS") / "Set14" / "HR"
     assert [path.stem for path in list_images(folder) if is_gray_file(path)] == ["bridge"]
 
 
-def test_bicubic_on_the_ports_clip_is_29_22_db_in_its_protocol():
+def test_bicubic_on_the_ports_clip_is_29_22_db_in_its_protocol(folder_from):
     """Every 4th of 100 frames, OpenCV cubic, RGB: as measured with the port's own script."""
     clip = folder_from("ELSR_CLIPS") / "reds_320x180"
     found = [

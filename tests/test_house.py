@@ -18,11 +18,6 @@ SCRIPTS_IN_THE_PACKAGE = {"cli.py", "upscale_command.py"}
 MODULES = sorted((ROOT / "elsr_paddle").rglob("*.py"))
 
 
-def run(code):
-    """Run `code` in a fresh interpreter at the root of the project."""
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-
-
 def imported(path):
     """Names of the modules that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -33,7 +28,7 @@ def imported(path):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_help_comes_without_loading_paddle(script):
+def test_help_comes_without_loading_paddle(script, run_python):
     code = (
         "import runpy, sys\n"
         f"sys.argv = ['{script}', '--help']\n"
@@ -43,7 +38,7 @@ def test_help_comes_without_loading_paddle(script):
         "    status = end.code\n"
         "print('paddle' in sys.modules, status or 0)"
     )
-    done = run(code)
+    done = run_python("-c", code)
     assert done.stdout.splitlines()[0].startswith("usage:"), done.stderr
     assert done.stdout.splitlines()[-1] == "False 0"
 
@@ -61,21 +56,22 @@ def test_only_scripts_and_what_they_share_print(path):
     )
 
 
-def test_pictures_videos_and_data_are_handled_without_paddle():
+def test_pictures_videos_and_data_are_handled_without_paddle(run_python):
     names = ("images", "metrics", "resize", "degrade", "pairs", "sources", "preparing", "video",
              "evaluation", "report", "demo", "stages", "cli")  # fmt: skip
     imports = "; ".join(f"import elsr_paddle.{name}" for name in names)
-    done = run(f"{imports}; import sys; print('paddle' in sys.modules)")
+    done = run_python("-c", f"{imports}; import sys; print('paddle' in sys.modules)")
     assert done.stdout.strip() == "False", done.stderr
 
 
-def test_without_paddle_one_line_names_the_extra_and_the_gpu_wheel():
-    done = run(
+def test_without_paddle_one_line_names_the_extra_and_the_gpu_wheel(run_python):
+    done = run_python(
+        "-c",
         "import sys; sys.modules['paddle'] = None\n"
         "from elsr_paddle import cli\n"
         "def main():\n"
         "    import elsr_paddle.models\n"
-        "cli.run(main)"
+        "cli.run(main)",
     )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -84,14 +80,15 @@ def test_without_paddle_one_line_names_the_extra_and_the_gpu_wheel():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_what_the_file_system_refuses_is_one_line_with_the_file(tmp_path):
+def test_what_the_file_system_refuses_is_one_line_with_the_file(tmp_path, run_python):
     (tmp_path / "full").symlink_to("/dev/full")
     (tmp_path / "file").touch()
     for path, reason in ((tmp_path / "full", "No space left on device"),
                          (tmp_path / "file" / "below", "Not a directory")):  # fmt: skip
-        done = run(
+        done = run_python(
+            "-c",
             "from pathlib import Path; from elsr_paddle import cli\n"
-            f"cli.run(lambda: Path({str(path)!r}).write_text('text'))"
+            f"cli.run(lambda: Path({str(path)!r}).write_text('text'))",
         )
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()

@@ -1,6 +1,5 @@
 """Clips become files of pairs: whole, in order, in bounded memory."""
 
-import os
 import runpy
 import signal
 import subprocess
@@ -28,7 +27,6 @@ from elsr_paddle.resize import imresize
 from elsr_paddle.sources import Clip, Frame, find_clips
 
 ROOT = Path(__file__).parent.parent
-VIDEOS = os.environ.get("ELSR_VIDEOS")
 
 
 def script(*arguments):
@@ -281,9 +279,8 @@ def test_reds_is_prepared_once_for_training(reds, tmp_path, monkeypatch):
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
-@pytest.mark.skipif(not VIDEOS, reason="ELSR_VIDEOS is not set")
-def test_a_video_is_read_as_it_streams(tmp_path):
-    clips = find_clips([Path(VIDEOS) / "bikes.mp4"])
+def test_a_video_is_read_as_it_streams(tmp_path, folder_from):
+    clips = find_clips([folder_from("ELSR_VIDEOS") / "bikes.mp4"])
     (path,) = prepare(clips, [], tmp_path, scales=[2], every=50)
     with Pairs(path) as pairs:
         assert (len(pairs), pairs.hr_size) == (5, (272, 640))
@@ -337,9 +334,7 @@ prepare(clips[:1], clips[1:], sys.argv[2], overwrite=True, progress=progress)
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_a_kill_in_mid_write_leaves_nothing_half_under_the_final_names(
-    two_clips, tmp_path, before
-):
+def test_a_kill_in_mid_write_leaves_nothing_half_under_the_final_names(two_clips, tmp_path, before):
     names = [f"{part}_x{scale}.h5" for part in ("train", "val") for scale in (2, 4)]
     clips = find_clips([two_clips])
     if before:

@@ -1,8 +1,6 @@
 """Bicubic resizing is MATLAB's, to the bit."""
 
 import math
-import os
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +9,6 @@ import pytest
 from elsr_paddle.errors import InputError
 from elsr_paddle.images import list_images, read_image
 from elsr_paddle.resize import imresize, modcrop, opencv_cubic
-
-BENCHMARKS = os.environ.get("ELSR_BENCHMARKS")
 
 
 def slow_cubic(x):
@@ -47,11 +43,11 @@ def slow_imresize(image, size):
     return image.astype(np.uint8)
 
 
-@pytest.mark.skipif(not BENCHMARKS, reason="ELSR_BENCHMARKS is not set")
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_lr_of_set5_equals_the_published_files(scale):
-    hr_paths = list_images(Path(BENCHMARKS) / "Set5/HR")
-    lr_paths = list_images(Path(BENCHMARKS) / f"Set5/LR_bicubic/X{scale}")
+def test_lr_of_set5_equals_the_published_files(scale, folder_from):
+    set5 = folder_from("ELSR_BENCHMARKS") / "Set5"
+    hr_paths = list_images(set5 / "HR")
+    lr_paths = list_images(set5 / f"LR_bicubic/X{scale}")
     assert len(hr_paths) == len(lr_paths) == 5
     for hr_path, lr_path in zip(hr_paths, lr_paths):
         hr = modcrop(read_image(hr_path), scale)

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ from PIL import Image
 from skimage.data import coffee
 
 from elsr_paddle import cli, demo
-from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.degrade import make_pair
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import PROTOCOLS, score
@@ -20,28 +17,14 @@ from elsr_paddle.images import write_image
 from elsr_paddle.resize import imresize
 
 
-def save_nearest(path, scale=4):
-    """Weights of an ELSR that repeats every pixel exactly, so that its output is known."""
-    shapes = {"head": (6, 3), "body.0": (6, 6), "body.2": (6, 6), "tail": (3 * scale**2, 6)}
-    weights = {"body.1.weight": np.zeros(6, np.float32)}
-    for name, shape in shapes.items():
-        weights[f"{name}.weight"] = np.zeros((*shape, 3, 3), np.float32)
-        weights[f"{name}.bias"] = np.zeros(shape[0], np.float32)
-    for channel in range(3):
-        weights["head.weight"][channel, channel, 1, 1] = 1
-        weights["tail.weight"][channel * scale**2 : (channel + 1) * scale**2, channel, 1, 1] = 1
-    config = {"scale": scale, "width": 6, "prelu": "channel"}
-    save_tensors(path, weights, {"model": "elsr", "config": config})
-    return path
+@pytest.fixture
+def run(root, tmp_path, run_python):
+    """Runs a script in the test's own folder: run("test.py", *arguments)."""
+    return lambda script, *arguments: run_python(root / script, *arguments, cwd=tmp_path)
 
 
 def nearest(image, scale=4):
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def run(root, folder, script, *arguments):
-    command = [sys.executable, root / script, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
 def photo(top=0, height=60, width=83):
@@ -64,7 +47,7 @@ def distance(first, second):
     return np.abs(first.astype(float) - second).mean()
 
 
-def test_stills_of_every_kind_are_scored_and_unreadable_ones_skipped(tmp_path, root):
+def test_stills_of_every_kind_are_scored_and_unreadable_ones_skipped(tmp_path, save_nearest, run):
     weights, folder = save_nearest(tmp_path / "w.safetensors"), tmp_path / "in"
     write_image(folder / "colour.png", photo())
     picture = Image.fromarray(photo(100))
@@ -72,7 +55,7 @@ def test_stills_of_every_kind_are_scored_and_unreadable_ones_skipped(tmp_path, r
     picture.quantize(32).save(folder / "palette.png")
     picture.convert("CMYK").save(folder / "cmyk.jpg")
     (folder / "cut.png").write_bytes((folder / "colour.png").read_bytes()[:900])
-    done = run(root, tmp_path, "test.py", folder, "none.png", "--weights", weights)
+    done = run("test.py", folder, "none.png", "--weights", weights)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     summary = done.stderr.split("2 skipped:")[1]
     assert "cut.png" in summary and "none.png" in summary
@@ -94,12 +77,12 @@ def test_stills_of_every_kind_are_scored_and_unreadable_ones_skipped(tmp_path, r
     assert plots == {"architecture.png", "cmyk.jpg.png", "colour.png", "gray.png", "palette.png"}
 
 
-def test_benchmarks_give_one_table_with_published_figures(tmp_path, root):
+def test_benchmarks_give_one_table_with_published_figures(tmp_path, save_nearest, run):
     weights, sets = save_nearest(tmp_path / "w.safetensors"), tmp_path / "sets"
     for name in ("Set5", "Mine"):
         write_image(sets / name / "HR/a.png", photo())
     write_image(sets / "Mine/LR_bicubic/X4/ax4.png", np.zeros((15, 20, 3), np.uint8))
-    done = run(root, tmp_path, "test.py", "--benchmarks", sets, "--weights", weights,
+    done = run("test.py", "--benchmarks", sets, "--weights", weights,
                "--figures", "0", "--json", "scores.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "scores.json").read_text())["sets"]
@@ -110,12 +93,14 @@ def test_benchmarks_give_one_table_with_published_figures(tmp_path, root):
     assert f"{found['Set5']['mean']['elsr']['psnr_db']:.2f}" in done.stdout
 
 
-def test_a_clip_gives_scores_per_frame_gifs_of_their_own_frames_and_counted_speed(tmp_path, root):
+def test_a_clip_gives_scores_per_frame_gifs_of_their_own_frames_and_counted_speed(
+    tmp_path, save_nearest, run
+):
     weights, clip = save_nearest(tmp_path / "w.safetensors"), tmp_path / "clip"
     for number, frame in enumerate(frames()):
         write_image(clip / f"f{8 + number}.png", frame)  # f8, f9, f10: not in the order of letters
     (clip / "f10.png").write_bytes(b"broken")
-    done = run(root, tmp_path, "test_video.py", clip, "--weights", weights, "--fps", "10")
+    done = run("test_video.py", clip, "--weights", weights, "--fps", "10")
     assert done.returncode == 2 and "f10.png" in done.stderr
 
     pairs = [make_pair(frame, 4) for frame in (frames()[i] for i in (0, 1, 3, 4))]
@@ -148,11 +133,11 @@ def test_a_clip_gives_scores_per_frame_gifs_of_their_own_frames_and_counted_spee
 
 
 @pytest.mark.parametrize("script", ["test.py", "test_video.py"])
-def test_a_bare_call_takes_the_newest_stage_and_the_demo_set(tmp_path, root, script):
+def test_a_bare_call_takes_the_newest_stage_and_the_demo_set(tmp_path, script, save_nearest, run):
     make_small_demo(tmp_path / "data/demo")
     save_nearest(tmp_path / "out/stage1/best.safetensors", scale=2)
     save_nearest(tmp_path / "out/stage4/best.safetensors")
-    done = run(root, tmp_path, script)
+    done = run(script)
     assert done.returncode == 0, done.stderr
     assert "out/stage4/best.safetensors" in done.stdout.replace("\\", "/")
     name = Path(script).with_suffix(".json").name
@@ -172,19 +157,19 @@ def make_small_demo(folder):
 
 
 @pytest.mark.parametrize("script", ["test.py", "test_video.py"])
-def test_a_missing_input_is_one_line_and_status_2(tmp_path, root, script):
+def test_a_missing_input_is_one_line_and_status_2(tmp_path, script, save_nearest, run):
     weights = save_nearest(tmp_path / "w.safetensors")
-    done = run(root, tmp_path, script, "none", "--weights", weights)
+    done = run(script, "none", "--weights", weights)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "no such file: none" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["test.py", "test_video.py"])
-def test_help_comes_without_the_framework(root, script):
+def test_help_comes_without_the_framework(root, script, run_python):
     code = (f"import runpy, sys; sys.argv = [{script!r}, '--help']\n"
             f"try: runpy.run_path({str(root / script)!r}, run_name='__main__')\n"
             "finally: assert 'paddle' not in sys.modules")  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    done = run_python("-c", code)
     assert done.returncode == 0 and "--protocol" in done.stdout, done.stderr
 
 
@@ -194,7 +179,7 @@ def out(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_newest_stage_of_the_scale_wanted_is_the_default(out):
+def test_the_newest_stage_of_the_scale_wanted_is_the_default(out, save_nearest):
     for stage, scale in ((1, 2), (2, 4), (3, 4)):
         save_nearest(out / f"stage{stage}/best.safetensors", scale)
     assert cli.default_weights("elsr", 4) == out / "stage3/best.safetensors"
@@ -208,7 +193,7 @@ def test_without_any_weights_the_command_that_makes_them_is_named(out):
         cli.default_weights("elsr", 3)
 
 
-def test_a_damaged_stage_is_not_passed_over_in_silence(out):
+def test_a_damaged_stage_is_not_passed_over_in_silence(out, save_nearest):
     path = save_nearest(out / "stage5/best.safetensors")
     save_nearest(out / "stage4/best.safetensors")
     path.write_bytes(path.read_bytes()[:-1])

@@ -1,7 +1,5 @@
 """Clips are found in whatever a person has, in natural order, and split whole."""
 
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +7,6 @@ import pytest
 from elsr_paddle.errors import InputError
 from elsr_paddle.images import write_image
 from elsr_paddle.sources import Clip, find_clips, find_reds, split_clips
-
-VIDEOS = os.environ.get("ELSR_VIDEOS")
-CLIPS = os.environ.get("ELSR_CLIPS")
 
 
 def picture(path, size=(8, 12), value=0):
@@ -82,9 +77,8 @@ def test_frames_are_decoded_only_when_read(tmp_path):
         frame.read()
 
 
-@pytest.mark.skipif(not VIDEOS, reason="ELSR_VIDEOS is not set")
-def test_a_video_is_a_clip(tmp_path):
-    clips = find_clips([VIDEOS])
+def test_a_video_is_a_clip(tmp_path, folder_from):
+    clips = find_clips([folder_from("ELSR_VIDEOS")])
     by_name = {clip.name.split("/")[-1]: clip for clip in clips}
     clip = by_name["bigbuckbunny"]
     assert clip.count() == 132
@@ -94,9 +88,8 @@ def test_a_video_is_a_clip(tmp_path):
     ]
 
 
-@pytest.mark.skipif(not CLIPS, reason="ELSR_CLIPS is not set")
-def test_clips_whose_names_lack_leading_zeros_are_in_order():
-    (clip,) = find_clips([Path(CLIPS) / "aspen_960x540"])
+def test_clips_whose_names_lack_leading_zeros_are_in_order(folder_from):
+    (clip,) = find_clips([folder_from("ELSR_CLIPS") / "aspen_960x540"])
     assert [path.stem for path in clip.paths] == [f"hr{i}" for i in range(31)]
 
 

@@ -1,9 +1,7 @@
 """Frames in their order, one at a time, and GIFs that hold what they say."""
 
-import os
 import struct
 import weakref
-from pathlib import Path
 
 import av
 import numpy as np
@@ -139,11 +137,8 @@ def test_a_video_cut_anywhere_gives_frames_or_an_error_that_names_it(tmp_path):
         assert all("cut.mkv" in str(error) for error in errors)
 
 
-def test_the_default_stream_is_read_where_a_file_has_two():
-    folder = os.environ.get("ELSR_VIDEOS")
-    if not folder:
-        pytest.skip("ELSR_VIDEOS names no folder of videos")
-    path = Path(folder) / "nasa_13013.mp4"  # streams of 320x180 (default) and 480x270
+def test_the_default_stream_is_read_where_a_file_has_two(folder_from):
+    path = folder_from("ELSR_VIDEOS") / "nasa_13013.mp4"  # streams of 320x180 (default) and 480x270
     assert next(video.read_frames(path)).shape == (180, 320, 3)
     assert video.frame_rate(path) == 25
 
