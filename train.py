@@ -12,6 +12,7 @@ from elsr_paddle import cli
 from elsr_paddle.errors import InputError
 from elsr_paddle.stages import STAGES, Stage, stage_numbers
 
+SHAPE_FLAGS = ("width", "prelu", "depth", "head_kernel", "tail_kernel")
 ROW_FLAGS = [field for field in fields(Stage) if field.name not in ("number", "init_from")]
 
 
@@ -25,6 +26,9 @@ def parse(argv):
     parser.add_argument("--model", default="elsr", help="elsr (RGB) or elsr-y (luma)")
     parser.add_argument("--width", type=int, help="channels of head and body")
     parser.add_argument("--prelu", choices=("channel", "shared"), help="slopes, of elsr only")
+    parser.add_argument("--depth", type=int, help="convolutions in the body, of elsr-y only")
+    parser.add_argument("--head-kernel", type=int, help="1, 3 or 5, of elsr-y only")
+    parser.add_argument("--tail-kernel", type=int, help="1, 3 or 5, of elsr-y only")
     parser.add_argument("--weights", type=Path, help="start from this .safetensors or .pdparams")
     parser.add_argument("--resume", action="store_true", help="continue where a run was stopped")
     parser.add_argument("--overwrite", action="store_true", help="train anew over an older run")
@@ -108,7 +112,7 @@ def find_data(args, first):
 def make_run(stage, args):
     from elsr_paddle.runs import Run
 
-    given = {"scale": stage.scale, "width": args.width, "prelu": args.prelu}
+    given = {"scale": stage.scale, **{name: getattr(args, name) for name in SHAPE_FLAGS}}
     config = {name: value for name, value in given.items() if value is not None}
     return Run(
         stage=stage,
