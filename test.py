@@ -93,8 +93,8 @@ def as_table(results, args, engine, model):
     if not args.benchmarks:
         return scores_table(results[""], engine.model_name)
     comparable = args.protocol == "y" and args.degradation == "bicubic"
-    return benchmark_table(results, engine.model_name, scale=engine.scale,
-                           parameters=count_parameters(model), comparable=comparable)
+    return benchmark_table(results, {engine.model_name: count_parameters(model)},
+                           scale=engine.scale, comparable=comparable)
 
 
 if __name__ == "__main__":

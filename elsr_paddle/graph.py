@@ -290,10 +290,25 @@ def evaluate(graph, image):
     float64 array, shape (scale*H, scale*W, channels), nominally in [0, 255], neither clipped nor
     rounded.
     """
+    return layer_outputs(graph, image)[len(graph.layers) - 1].transpose(1, 2, 0) * 255
+
+
+def layer_outputs(graph, image):
+    """What every layer of the network holds for a picture, in float64.
+
+    Parameters
+    ----------
+    graph : Graph
+    image : uint8 array, shape (H, W, channels)
+
+    Returns
+    -------
+    dict, index of the layer or INPUT -> float64 array (C, H, W); the picture's own range is [0, 1].
+    """
     outputs = {INPUT: image.astype(np.float64).transpose(2, 0, 1) / 255}  # (H, W, C) -> (C, H, W)
     for index, layer in enumerate(graph.layers):
         outputs[index] = _apply(layer, outputs)
-    return outputs[len(graph.layers) - 1].transpose(1, 2, 0) * 255
+    return outputs
 
 
 def _apply(layer, outputs):

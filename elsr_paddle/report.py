@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.ticker import EngFormatter
+from matplotlib.transforms import Bbox
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
@@ -207,6 +209,80 @@ def _draw_crop(axis, image, crop):
 
 def _with_psnr(label, psnr_db):
     return f"{label}, {psnr_db[label]:.2f} dB" if label in psnr_db else label
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """A method for `cost_figure`."""
+
+    label: str
+    multiply_adds: int | None  # None draws a line across: what costs next to nothing
+    psnr_db: float
+    ours: bool = False
+
+
+def cost_figure(path, points, title="PSNR against cost"):
+    """Draw the PSNR of methods against their multiply-adds, the latter on a logarithmic axis.
+
+    Parameters
+    ----------
+    path : str or Path of the PNG.
+    points : sequence of CostPoint; labels keep clear of each other and of the dots where they can.
+    title : str
+
+    Raises
+    ------
+    InputError if no point has a cost.
+    """
+    dots = [point for point in points if point.multiply_adds is not None]
+    if not dots:
+        raise InputError("expected a method with a number of multiply-adds but got none")
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axis = figure.subplots()
+    for point in dots:
+        style = _OURS if point.ours else _OTHERS
+        axis.plot(point.multiply_adds, point.psnr_db, ls="none", mec="black", mew=0.6, **style)
+    for point in points:
+        if point.multiply_adds is None:
+            axis.axhline(point.psnr_db, ls="--", color=COLOURS[6], linewidth=1)
+    costs, levels = [p.multiply_adds for p in dots], [p.psnr_db for p in points]
+    axis.set(xscale="log", xlim=(min(costs) / 2.5, max(costs) * 4), title=title, ylabel="PSNR (dB)",
+             ylim=(min(levels) - 0.25, max(levels) + 0.25),
+             xlabel="multiply-adds for a frame of 320×180")  # fmt: skip
+    axis.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axis.grid(alpha=0.3, which="both")
+    _label_points(figure, axis, points)
+    _save(figure, path)
+
+
+_OURS = {"marker": "*", "color": BICUBIC_COLOUR, "ms": 15}
+_OTHERS = {"marker": "o", "color": SR_COLOUR, "ms": 7}
+_DOT_PIXELS = 10  # half the side of what a dot covers
+# Where a label may stand: offset from its dot in points, and which of its sides is there.
+_PLACES = (((10, 0), "left", "center"), ((-10, 0), "right", "center"),
+           ((0, 9), "center", "bottom"), ((0, -9), "center", "top"))  # fmt: skip
+
+
+def _label_points(figure, axis, points):
+    """Write the labels, each at the first place around its dot where nothing else is."""
+    figure.draw_without_rendering()  # from here on, places in pixels are known
+    figure.set_layout_engine("none")
+    right = axis.get_xlim()[1]
+    anchors = [(point.multiply_adds or right, point.psnr_db) for point in points]
+    dots = [Bbox.from_extents(*(where - _DOT_PIXELS), *(where + _DOT_PIXELS))
+            for where in map(axis.transData.transform, anchors)]  # fmt: skip
+    taken = [dot for dot, point in zip(dots, points) if point.multiply_adds is not None]
+    for point, anchor in zip(points, anchors):
+        weight = "bold" if point.ours else "normal"
+        label = axis.annotate(point.label, anchor, (0, 0), textcoords="offset points",
+                              weight=weight)
+        places = _PLACES if point.multiply_adds is not None else (((-6, 3), "right", "bottom"),)
+        for offset, horizontal, vertical in places:
+            label.set(position=offset, ha=horizontal, va=vertical)
+            box = label.get_window_extent()
+            if axis.bbox.contains(*box.max) and not box.count_overlaps(taken):
+                break
+        taken.append(box)
 
 
 def frames_figure(path, series):

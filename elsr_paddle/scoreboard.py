@@ -51,14 +51,14 @@ def _four_decimals(ssim):
     return f"{ssim:.4f}"
 
 
-def benchmark_table(sets, model_name, *, scale, parameters, comparable):
+def benchmark_table(sets, parameters, *, scale, comparable):
     """A row for each method, a column for each set: PSNR in dB / SSIM.
 
     Parameters
     ----------
     sets : dict, name of the set -> dict from `evaluation.summary`
-    model_name : str
-    scale, parameters : int, of the network
+    parameters : dict, name of each network in the summaries -> int
+    scale : int, of the networks
     comparable : bool, whether published figures may stand beside ours: LR by MATLAB's bicubic, PSNR
         on Y without the border.
 
@@ -66,10 +66,9 @@ def benchmark_table(sets, model_name, *, scale, parameters, comparable):
     -------
     str
     """
-    rows = [
-        _measured_row("bicubic", "-", sets, "bicubic"),
-        _measured_row(model_name.upper(), f"{parameters:,}", sets, model_name),
-    ]
+    rows = [_measured_row("bicubic", "-", sets, "bicubic")]
+    rows += [_measured_row(model.upper(), f"{count:,}", sets, model)
+             for model, count in parameters.items()]
     rows += [_published_row(row, sets) for row in published(scale, sets) if comparable]
     return table([f"x{scale}", "parameters", *sets, "source"], rows)
 
@@ -99,3 +98,39 @@ def speed_table(speed):
         for name, words in _SPEEDS.items()
     ]
     return table(["speed (median, after warm-up)", "frames/s", "frames"], rows)
+
+
+def clips_table(clips, models, others=()):
+    """A row for each clip, a column for each method: the mean PSNR of its frames, dB.
+
+    Parameters
+    ----------
+    clips : dict, name of the clip -> dict from `evaluation.summary`
+    models : sequence of str, the networks in the summaries
+    others : sequence of (label, dict of name of a clip -> dB), columns of figures from elsewhere
+
+    Returns
+    -------
+    str
+    """
+    rows = [
+        [name, len(figures["items"]),
+         *(figures["mean"][method]["psnr_db"] for method in ("bicubic", *models)),
+         *(found.get(name) for _, found in others)]
+        for name, figures in clips.items()
+    ]  # fmt: skip
+    labels = [*(model.upper() for model in models), *(label for label, _ in others)]
+    return table(["clip", "frames", "bicubic", *labels], rows)
+
+
+def ranges_table(ranges):
+    """What the layers of a network hold; `ranges` is the list of `quality.value_ranges`."""
+    rows = [
+        [found["layer"], *(_between(found[name]) for name in ("weights", "biases", "outputs"))]
+        for found in ranges
+    ]
+    return table(["layer", "weights", "biases", "outputs"], rows)
+
+
+def _between(span):
+    return None if span is None else f"{span[0]:.2f} .. {span[1]:.2f}"

@@ -199,10 +199,10 @@ def test_json_has_the_figures_of_the_table(tmp_path):
 def test_published_figures_stand_beside_ours_only_where_they_compare():
     sets = {"Set5": evaluation.summary([record(28.0, 29.0)]),
             "Mine": evaluation.summary([record(20.0, 21.0)])}  # fmt: skip
-    options = {"scale": 4, "parameters": 3474}
-    table = benchmark_table(sets, "elsr", comparable=True, **options)
+    networks = {"elsr": 3474}
+    table = benchmark_table(sets, networks, scale=4, comparable=True)
     assert "EDSR-baseline" in table and "32.09" in table and "arXiv 1707.02921" in table
-    assert "EDSR" not in benchmark_table(sets, "elsr", comparable=False, **options)
+    assert "EDSR" not in benchmark_table(sets, networks, scale=4, comparable=False)
     assert all(row.source for row in PUBLISHED)
     assert not published(4, ["Mine"])
 

@@ -1,0 +1,161 @@
+"""What the shipped networks are worth: benchmark sets, clips, LR of another kind, their values.
+
+    python benchmarks/quality.py --benchmarks DIR [--clips DIR] [--json FILE] [--plots DIR]
+
+DIR holds sets as `Set5/HR`, with the published LR files in `Set5/LR_bicubic/X4` where they are;
+the folder of clips a folder of frames or a video for each. Prints Markdown. Needs no Paddle.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from speed import about
+
+from elsr_paddle import cli, quality
+from elsr_paddle.degrade import make_pair
+from elsr_paddle.engines.loading import WEIGHTS
+from elsr_paddle.evaluation import find_sets, write_json
+from elsr_paddle.images import read_image
+from elsr_paddle.published import PORT_ON_ITS_CLIP_DB, published
+from elsr_paddle.report import CostPoint, cost_figure, table
+from elsr_paddle.scoreboard import benchmark_table, clips_table, ranges_table
+
+SCALE = 4  # of clips, of LR of another kind and of the picture of costs
+COST_SET = "Set14"
+PORT_CLIP = "reds_320x180"
+PORT_EVERY = 4  # the port takes every 4th frame
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--benchmarks", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--clips", type=Path, metavar="DIR")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR",
+                        help="folder of networks (default: those shipped)")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--json", type=Path, default=cli.OUT / "quality.json", metavar="FILE")
+    parser.add_argument("--plots", type=Path, default=cli.PLOTS, metavar="DIR")
+    args = parser.parse_args(argv)
+    networks = quality.load_networks(args.weights, args.engine)
+    skipped = cli.Skipped()
+    figures = measure(networks, args, skipped)
+    write_json(args.json, figures)
+    if COST_SET in figures["stills"].get(f"x{SCALE}", {}):
+        draw_costs(args.plots / "psnr_cost.png", figures)
+    print(as_markdown(figures))
+    return skipped.status()
+
+
+def measure(networks, args, skipped):
+    """Every figure that is printed, as nested dicts."""
+    by_scale = {scale: [n for n in networks if n.scale == scale]
+                for scale in sorted({network.scale for network in networks})}
+    options = {"on_error": skipped}
+    figures = {
+        "about": about(),
+        "networks": [described(network, args.benchmarks) for network in networks],
+        "stills": {f"x{scale}": quality.evaluate_sets(args.benchmarks, same_scale, **options)
+                   for scale, same_scale in by_scale.items()},
+    }
+    if SCALE in by_scale:
+        figures["opencv_cubic"] = quality.evaluate_sets(
+            args.benchmarks, by_scale[SCALE], degradation="opencv_cubic", **options)
+        figures["clips"] = args.clips and {
+            protocol: quality.evaluate_clips(args.clips, by_scale[SCALE], protocol=protocol,
+                                             every=every, **options)
+            for protocol, every in (("rgb", 1), ("port", PORT_EVERY))}
+    return figures
+
+
+def described(network, benchmarks):
+    """What a network is; its engine's error and its layers' values on the first of the sets."""
+    name, stills = next(iter(find_sets(benchmarks, network.scale).items()))
+    images = [read_image(still.lr_path) if still.lr_path
+              else make_pair(read_image(still.path), network.scale)[0] for still in stills]
+    return {**network.record(), "measured_on": name,
+            "engine_error": quality.disagreement(network, images),
+            "ranges": quality.value_ranges(network.graph, images)}
+
+
+def draw_costs(path, figures):
+    means = figures["stills"][f"x{SCALE}"][COST_SET]["mean"]
+    points = [CostPoint(row.method, row.multiply_adds, row.psnr_db[COST_SET])
+              for row in published(SCALE, [COST_SET])]
+    points += [CostPoint(network["model"].upper(), network["multiply_adds"],
+                         means[network["model"]]["psnr_db"], ours=True)
+               for network in figures["networks"] if network["scale"] == SCALE]
+    cost_figure(path, points, f"{COST_SET} x{SCALE}, Y: PSNR against cost")
+
+
+def as_markdown(figures):
+    return "\n\n".join([
+        figures["about"],
+        networks_section(figures["networks"]),
+        *(stills_section(scale, sets, figures["networks"])
+          for scale, sets in figures["stills"].items()),
+        *other_lr_section(figures),
+        *clips_section(figures.get("clips")),
+        *map(ranges_section, figures["networks"]),
+    ])
+
+
+def networks_section(networks):
+    rows = [
+        [network["file"], f"{network['parameters']:,}", network["multiply_adds"] / 1e6,
+         network["engine"], network["engine_error"]["levels"],
+         f"{network['engine_error']['share']:.4%}"]
+        for network in networks
+    ]
+    headers = ["network", "parameters", "M multiply-adds", "engine", "levels", "values that differ"]
+    return ("### The networks\n\nMultiply-adds are those of a 320x180 frame. The last two columns: "
+            "how far the engine's output is from the network in float64, rounded.\n\n"
+            + table(headers, rows))
+
+
+def stills_section(scale, sets, networks):
+    ours = {n["model"]: n["parameters"] for n in networks if f"x{n['scale']}" == scale}
+    number = int(scale[1:])
+    text = benchmark_table(sets, ours, scale=number, comparable=True)
+    return (f"### Stills, {scale}: PSNR on Y in dB / SSIM, LR by MATLAB's bicubic\n\n{text}\n\n"
+            + "\n".join(below(sets, model) for model in ours))
+
+
+def below(results, model):
+    """A line on the pictures on which a network does not beat bicubic."""
+    found = quality.below_bicubic(results, model)
+    total = sum(len(figures["items"]) for figures in results.values())
+    names = ", ".join(f"{f['set']}/{f['name']} ({f['network_db']:.2f} against "
+                      f"{f['bicubic_db']:.2f})" for f in found)
+    return (f"- {model.upper()}: not above bicubic on {len(found)} of {total} pictures"
+            + (f": {names}" if 0 < len(found) < total else ""))
+
+
+def other_lr_section(figures):
+    if "opencv_cubic" in figures:
+        ours = {n["model"]: n["parameters"] for n in figures["networks"] if n["scale"] == SCALE}
+        sets = figures["opencv_cubic"]
+        yield (f"### Stills, x{SCALE}, LR by OpenCV's cubic, which does not antialias\n\n"
+               + benchmark_table(sets, ours, scale=SCALE, comparable=False) + "\n\n"
+               + "\n".join(below(sets, model) for model in ours))
+
+
+def clips_section(clips):
+    others = {"rgb": (), "port": [("PyTorch port", {PORT_CLIP: PORT_ON_ITS_CLIP_DB})]}
+    titles = {"rgb": "REDS protocol: RGB, full frame, LR by MATLAB's bicubic",
+              "port": f"the port's protocol: LR by OpenCV's cubic, every {PORT_EVERY}th frame"}
+    for protocol, results in (clips or {}).items():
+        models = [key for key in next(iter(results.values()))["mean"] if key != "bicubic"]
+        yield (f"### Clips, x{SCALE}, {titles[protocol]}, PSNR in dB\n\n"
+               + clips_table(results, models, others[protocol]) + "\n\n"
+               + "\n".join(below(results, model) for model in models))
+
+
+def ranges_section(network):
+    return (f"### What {network['file']} holds: least and greatest value, of outputs over "
+            f"{network['measured_on']}; the input is 0 .. 1\n\n{ranges_table(network['ranges'])}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
