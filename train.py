@@ -93,7 +93,7 @@ def override(stage, args):
 
 def find_data(args, first):
     """The folder of prepared pairs; the first process makes what is missing, the others wait."""
-    from elsr_paddle.framework import paddle
+    from elsr_paddle.framework import wait_for_all
 
     folder = args.data or (cli.DATA / "reds" if args.reds else cli.DEMO)
     if first and args.reds:
@@ -104,8 +104,7 @@ def find_data(args, first):
         from elsr_paddle import demo
 
         demo.ensure(folder)
-    if paddle.distributed.get_world_size() > 1:
-        paddle.distributed.barrier()
+    wait_for_all("data")
     return folder
 
 

@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
         "an NVIDIA GPU install `paddlepaddle-gpu` as https://www.paddlepaddle.org.cn/install says"
     ) from error
 
-__all__ = ["paddle", "select_device", "synchronize"]
+__all__ = ["paddle", "select_device", "synchronize", "wait_for_all"]
 
 
 def select_device(name=None):
@@ -61,3 +61,22 @@ def synchronize():
     """
     if paddle.device.get_device() != "cpu":
         paddle.device.synchronize()
+
+
+def wait_for_all(event):
+    """Wait until every process of a distributed run has come here; one process goes on at once.
+
+    Through Paddle's store of keys, not its barrier: over gloo that gives up after 30 seconds, and
+    what the first process does alone, such as preparing data or validating, may take longer.
+
+    Parameters
+    ----------
+    event : str, each used once in a run.
+    """
+    processes = paddle.distributed.get_world_size()
+    if processes == 1:
+        return
+    store = paddle.base.core.create_or_get_global_tcp_store()
+    if store.add(f"{event}: processes", 1) == processes:
+        store.set(f"{event}: all", b"1")
+    store.wait(f"{event}: all")

@@ -70,6 +70,10 @@ class Run:
     def metrics(self):
         return self.folder / "metrics.jsonl"
 
+    def validates_after(self, step):
+        """Whether the network is validated, and the run's state saved, after that many updates."""
+        return step % self.validate_every == 0 or step == self.stage.steps
+
     def claim(self, *, resume, overwrite):
         """Make sure that what an earlier run left in the folder is continued or given up by choice.
 
@@ -114,9 +118,9 @@ class Recorder:
 
     def after_step(self, trainer, loss, stopping):
         """Log, validate and save where the step is due for it."""
-        step, last_step = trainer.step, self.run.stage.steps
+        step = trainer.step
         self.losses.append(loss)
-        validating = step % self.run.validate_every == 0 or step == last_step
+        validating = self.run.validates_after(step)
         if not (validating or stopping or step % self.run.log_every == 0):
             return
         record = self._loss_record(step)

@@ -20,7 +20,7 @@ from elsr_paddle.checkpoint import fingerprint, load_tensors, read_arrays
 from elsr_paddle.data import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import PROTOCOLS, score
-from elsr_paddle.framework import paddle
+from elsr_paddle.framework import paddle, wait_for_all
 from elsr_paddle.images import image_to_tensor, tensor_to_image
 from elsr_paddle.luma import upscale_by_luma
 from elsr_paddle.models import build_model, load_arrays, plain_parameters, to_arrays, warm_start
@@ -240,19 +240,23 @@ def fit(
         progress = _begin(trainer, weights, identity)
     else:
         progress = _continue(run, trainer, identity)
-    if overwrite:
-        _clear(run, rank, world_size)
+    wait_for_all(f"{run.folder} read")
+    if overwrite and rank == 0:
+        run.clear()
     if trainer.step == run.stage.steps:
         return progress["best"]
     recorder = None
     if rank == 0:
         recorder = Recorder(run, progress, _validation(run, val_pairs), on_metrics)
+    wait_for_all(f"{run.folder} begins")
     with _stop_signals(enabled=world_size == 1) as stop_requested:
         for lr, hr in batches.loader(trainer.step, run.stage.steps, workers=workers):
             loss = trainer.update(lr, hr)
             stopping = stop_requested.is_set()
             if recorder:
                 recorder.after_step(trainer, loss, stopping)
+            if run.validates_after(trainer.step):
+                wait_for_all(f"{run.folder} step {trainer.step}")  # saved, for the next stage too
             if stopping:
                 raise KeyboardInterrupt
     return progress["best"]
@@ -312,14 +316,6 @@ def _continue(run, trainer, identity):
     trainer.scaler.load_state_dict(progress["scaler"])
     log.info("stage %d continues after step %d", run.stage.number, trainer.step)
     return progress
-
-
-def _clear(run, rank, world_size):
-    """Remove an older run, once all processes have read the weights they start from."""
-    if world_size > 1:
-        paddle.distributed.barrier()
-    if rank == 0:
-        run.clear()
 
 
 @contextmanager

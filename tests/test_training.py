@@ -259,7 +259,9 @@ def test_two_processes_follow_the_loss_of_one_with_the_doubled_batch_even_when_k
     wait_for_step(killed, both / "stage1" / "metrics.jsonl", 20)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=60)
+    flags[1] = "1..2"  # no process may begin a stage before the first has saved the one before
     finish(start_script(root, training_data, both, *flags, "--resume", **options))
+    assert load_weights(both / "stage2" / "last.safetensors")[1]["step"] == STEPS
     curves = [
         [line["loss"] for line in read_metrics(out / "stage1" / "metrics.jsonl")]
         for out in (alone, both)
