@@ -24,6 +24,10 @@ HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 # linear in RGB, or unknown to swscale.
 _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 
+# Weights of red and blue in luma, by the same numbers (H.273, table 4).
+_LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
+                 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+
 # H.273's "unspecified" leaves the matrix to the player, and players go by the height.
 _HD_HEIGHT = 720
 
@@ -55,6 +59,16 @@ class Colour:
     def deep(self):
         """Whether a sample has more than 8 bits."""
         return self.bits > 8
+
+    def from_rgb(self):
+        """Matrix (3, 4) from 8-bit (R, G, B, 1) to levels of (Y, Cb, Cr)."""
+        red, blue = _LUMA_WEIGHTS[self.matrix]
+        luma = np.array([red, 1 - red - blue, blue])
+        chroma_blue = (np.array([0, 0, 1]) - luma) / (2 - 2 * blue)
+        chroma_red = (np.array([1, 0, 0]) - luma) / (2 - 2 * red)
+        black, luma_range, chroma_range = (0, 1, 1) if self.full else (16, 219 / 255, 224 / 255)
+        return np.array([[*luma_range * luma, black], [*chroma_range * chroma_blue, 128],
+                         [*chroma_range * chroma_red, 128]])
 
 
 def colour_of(frame, context):
@@ -153,6 +167,18 @@ class Converter:
                 like, width=size[0], height=size[1], format=self._rgb_format)
         return self._canvas
 
+    def sits_left(self, like):
+        """Whether chroma samples lie at the left pixel of their 2x2, not in the middle.
+
+        PyAV does not tell, so a ramp is converted: its samples are those of the left pixels, or
+        half a step above.
+        """
+        ramp = np.repeat(np.arange(0, 256, 8, dtype=np.uint8)[None, :, None], 2, axis=0)
+        ramp = np.concatenate([ramp, 0 * ramp, 0 * ramp], axis=2)  # (2, 32, 3), red
+        sample = planes_of(self.from_rgb(ramp, like, 32, 2, "yuv420p"))[2][0, 8]
+        left, middle = (self._colour.from_rgb()[2] @ (red, 0, 0, 1) for red in (128, 132))
+        return bool(abs(sample - left) < abs(sample - middle))
+
     def resized(self, frame, width, height, pixel_format):
         """Decoded frame -> frame to encode, by bicubic alone; no way through RGB for YUV."""
         known = {} if _is_rgb(frame) else {
@@ -177,6 +203,26 @@ def planes_of(frame):
         lines = np.frombuffer(plane, dtype).reshape(plane.height, -1)
         views.append(lines[:, :plane.width])
     return views
+
+
+def frame_of_rows(rows, scale):
+    """Frame of 4:2:0 video from rows as `Engine.yuv420` makes them.
+
+    Parameters
+    ----------
+    rows : uint8 array, shape (H, 3 * scale / 2, scale * W)
+    scale : int, even
+    """
+    height, _, width = rows.shape
+    frame = av.VideoFrame(width, scale * height, "yuv420p")
+    luma, *chroma = (np.frombuffer(plane, np.uint8).reshape(height, -1, plane.line_size)
+                     for plane in frame.planes)
+    luma[:, :, :width] = rows[:, :scale]
+    # scale / 2 bytes of Cb, as many of Cr, and so on: taken at once, as a number of that size.
+    pairs = rows[:, scale:].view(f"u{scale // 2}")
+    for first, plane in enumerate(chroma):
+        plane[:, :, :width // 2].view(pairs.dtype)[:] = pairs[:, :, first::2]
+    return frame
 
 
 class Filter:

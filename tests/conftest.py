@@ -67,8 +67,8 @@ class NearestEngine:
 
     name, model_name, reason = "nearest", "nearest", ""
 
-    def __init__(self, scale, channels):
-        self.scale, self.channels = scale, channels
+    def __init__(self, scale, channels, direct):
+        self.scale, self.channels, self.direct = scale, channels, direct
 
     def upscale(self, image):
         assert image.dtype == np.uint8
@@ -76,14 +76,34 @@ class NearestEngine:
 
     upscale_plane = upscale
 
+    def yuv420(self, matrix, left):
+        """As `Engine.yuv420`, by the book: every pixel converted, chroma taken or averaged."""
+        if self.scale % 2 or self.channels == 1 or not self.direct:
+            return None
+
+        def run(image):
+            planes = np.einsum("pc,hwc->phw", matrix[:, :3], self.upscale(image))
+            planes = planes + matrix[:, 3, None, None]
+            rows = (planes[:, 0::2] + planes[:, 1::2]) / 2
+            chroma = rows[:, :, 0::2] if left else (rows[:, :, 0::2] + rows[:, :, 1::2]) / 2
+            height, width, half = *image.shape[:2], self.scale // 2
+            chroma = chroma[1:].reshape(2, height, half, width, half).transpose(1, 2, 3, 0, 4)
+            parts = [planes[0].reshape(height, self.scale, -1), chroma.reshape(height, half, -1)]
+            return np.rint(np.concatenate(parts, axis=1)).clip(0, 255).astype(np.uint8)
+
+        return run
+
 
 @pytest.fixture
 def nearest():
-    """Makes an Upscaler of nearest neighbours: nearest(scale=2), nearest(size=(640, 480))."""
+    """Makes an Upscaler of nearest neighbours: nearest(scale=2), nearest(size=(640, 480)).
 
-    def make(channels=3, max_pixels=2**24, **target):
-        return Upscaler(lambda scale: NearestEngine(scale, channels), (2, 3, 4), Target(**target),
-                        max_pixels)
+    With `direct` its engines turn RGB into planes of 4:2:0 themselves.
+    """
+
+    def make(channels=3, max_pixels=2**24, direct=False, **target):
+        return Upscaler(lambda scale: NearestEngine(scale, channels, direct), (2, 3, 4),
+                        Target(**target), max_pixels)
 
     return make
 

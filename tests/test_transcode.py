@@ -13,9 +13,14 @@ from skimage.data import astronaut
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.transcode import transcode
+from elsr_paddle.yuv import Colour, Converter
 
 RECENT = hasattr(av.video.stream.VideoStream, "set_display_matrix")  # PyAV from 17 on
 needs_recent_pyav = pytest.mark.skipif(not RECENT, reason="needs PyAV 17")
+
+
+# On luma; on RGB; on RGB with the conversion to YUV in its last layer.
+NETWORKS = [{"channels": 1}, {"channels": 3}, {"direct": True}]
 
 
 def moving_photo(count, height=48, width=64):
@@ -243,14 +248,14 @@ for _number, _colour in enumerate([(255, 255, 255), (255, 255, 0), (0, 255, 255)
 BARS[32:] = np.arange(0, 256, 2, dtype=np.uint8)[None, :, None]  # a ramp of grays
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("color_range", [1, pytest.param(2, marks=needs_recent_pyav)])
 @pytest.mark.parametrize("matrix", [1, 6])
 def test_bars_and_ramps_keep_their_levels_and_tags(tmp_path, nearest, matrix, color_range,
-                                                   channels):
+                                                   network):
     colour = (matrix, color_range, 1, 13)  # primaries of BT.709, transfer of sRGB
     source = write_video(tmp_path / "a.mp4", [BARS] * 2, colour=colour, options={"qp": "0"})
-    transcode(source, tmp_path / "out.mp4", nearest(channels=channels, scale=2), crf=0)
+    transcode(source, tmp_path / "out.mp4", nearest(**network, scale=2), crf=0)
     before, after = first_frame(source), first_frame(tmp_path / "out.mp4")
     assert tags(tmp_path / "out.mp4") == colour
     # In the middle of the bars, and of the ramp away from them, YUV itself is as it was. Through
@@ -267,14 +272,15 @@ def test_bars_and_ramps_keep_their_levels_and_tags(tmp_path, nearest, matrix, co
 
 
 @needs_recent_pyav
-def test_chroma_stays_where_it_was(tmp_path, nearest):
+@pytest.mark.parametrize("direct", [False, True])
+def test_chroma_stays_where_it_was(tmp_path, nearest, direct):
     """H.264 sites its chroma at the left; a converter that takes the middle moves colours."""
     wave = np.sin(2 * np.pi * np.arange(128) / 32)
     image = np.full((64, 128, 3), 128, np.uint8)
     image[..., 0] = np.rint(128 + 100 * wave)
     image[..., 1] = np.rint(128 - 100 * 0.299 / 0.587 * wave)  # so the luma is flat
     source = write_video(tmp_path / "a.mp4", [image] * 2, options={"qp": "0"})
-    transcode(source, tmp_path / "out.mp4", nearest(scale=2), crf=0)
+    transcode(source, tmp_path / "out.mp4", nearest(direct=direct, scale=2), crf=0)
 
     def phase(path, period):
         plane = first_frame(path).planes[2]
@@ -284,8 +290,17 @@ def test_chroma_stays_where_it_was(tmp_path, nearest):
 
     # Sample k of the output, at its luma 2k, is the mean of luma 2k-1, 2k, 2k, 2k+1, which repeat
     # LR luma k-1, k, k, k: a quarter of a sample to the left. In the middle it would be none.
+    # A network that makes the planes itself takes luma 2k alone.
     moved = (phase(source, 16) - phase(tmp_path / "out.mp4", 32)) / (2 * np.pi) * 32
-    assert moved == pytest.approx(0.25, abs=0.1)
+    assert moved == pytest.approx(0 if direct else 0.25, abs=0.1)
+
+
+@needs_recent_pyav
+def test_the_siting_of_chroma_is_found_out(tmp_path):
+    decoded = first_frame(write_video(tmp_path / "a.mp4"))
+    for frame, left in ((decoded, True), (av.VideoFrame(64, 48, "yuv420p"), False)):
+        colour = Colour(matrix=6, primaries=2, transfer=2, full=False, bits=8)
+        assert Converter(colour).sits_left(frame) is left
 
 
 @pytest.mark.parametrize("height, matrix", [(48, 6), (720, 1)])
@@ -296,8 +311,8 @@ def test_an_unnamed_matrix_is_settled_by_the_inputs_height(tmp_path, nearest, he
     assert first_frame(tmp_path / "out.mp4").colorspace == matrix
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_ten_bits_stay_ten(tmp_path, nearest, channels):
+@pytest.mark.parametrize("network", NETWORKS)
+def test_ten_bits_stay_ten(tmp_path, nearest, network):
     gray = np.linspace(4000, 60000, 64 * 128).reshape(64, 128).astype(np.uint16)
     frame = av.VideoFrame.from_ndarray(gray, "gray16le").reformat(format="yuv420p10le",
                                                                   dst_color_range=1)
@@ -307,7 +322,7 @@ def test_ten_bits_stay_ten(tmp_path, nearest, channels):
         stream.codec_context.color_range = 1
         file.mux([*stream.encode(frame), *stream.encode(None)])
     outcome = transcode(tmp_path / "a.mp4", tmp_path / "out.mp4",
-                        nearest(channels=channels, scale=2), crf=0)
+                        nearest(**network, scale=2), crf=0)
     before, after = first_frame(tmp_path / "a.mp4"), first_frame(tmp_path / "out.mp4")
     assert after.format.name == "yuv420p10le" and outcome.warnings == []
     old, new = (np.frombuffer(frame.planes[0], np.uint16).reshape(frame.height, -1)
@@ -336,12 +351,12 @@ def test_hdr_keeps_its_tags_or_is_refused(tmp_path, nearest, transfer, name):
 
 @pytest.mark.parametrize("pixel_format", [
     "yuv422p", "yuv444p", pytest.param("yuvj420p", marks=needs_recent_pyav)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_other_pixel_formats_look_the_same(tmp_path, nearest, pixel_format, channels):
+@pytest.mark.parametrize("network", NETWORKS)
+def test_other_pixel_formats_look_the_same(tmp_path, nearest, pixel_format, network):
     color_range = 2 if pixel_format == "yuvj420p" else 1
     source = write_video(tmp_path / "a.mp4", pixel_format=pixel_format,
                          colour=(6, color_range, 2, 2))
-    transcode(source, tmp_path / "out.mp4", nearest(channels=channels, scale=2), crf=4)
+    transcode(source, tmp_path / "out.mp4", nearest(**network, scale=2), crf=4)
     before, after = decode(source)[10], decode(tmp_path / "out.mp4")[10]
     assert np.abs(before.repeat(2, 0).repeat(2, 1).astype(int) - after).mean() < 4
 
@@ -389,10 +404,10 @@ def test_pixels_that_are_not_square_stay_so(tmp_path, nearest):
         assert file.streams[0].sample_aspect_ratio == Fraction(8, 11)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_an_odd_size_loses_its_last_row_and_column(tmp_path, nearest, channels):
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_odd_size_loses_its_last_row_and_column(tmp_path, nearest, network):
     source = write_video(tmp_path / "a.mp4", moving_photo(3, 45, 63), pixel_format="yuv444p")
-    outcome = transcode(source, tmp_path / "out.mp4", nearest(channels=channels, scale=3), crf=4)
+    outcome = transcode(source, tmp_path / "out.mp4", nearest(**network, scale=3), crf=4)
     assert (outcome.width, outcome.height) == (188, 134)
     assert outcome.warnings == ["189x135 became 188x134: 4:2:0 video has even sizes"]
     before, after = decode(source)[1], decode(tmp_path / "out.mp4")[1]
@@ -400,11 +415,11 @@ def test_an_odd_size_loses_its_last_row_and_column(tmp_path, nearest, channels):
     assert np.abs(expected.astype(int) - after).mean() < 4
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("scale, size", [(1.5, (96, 72)), (0.5, (32, 24))])
-def test_sizes_between_come_out(tmp_path, nearest, scale, size, channels):
+def test_sizes_between_come_out(tmp_path, nearest, scale, size, network):
     source = write_video(tmp_path / "a.mp4")
-    outcome = transcode(source, tmp_path / "out.mp4", nearest(channels=channels, scale=scale))
+    outcome = transcode(source, tmp_path / "out.mp4", nearest(**network, scale=scale))
     assert (outcome.width, outcome.height) == size
     assert decode(tmp_path / "out.mp4")[0].shape[1::-1] == size
 
