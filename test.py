@@ -28,18 +28,26 @@ def main(argv=None):
         raise InputError("expected paths or --benchmarks but got both; give one of them")
     from elsr_paddle.evaluation import summary, write_json
 
-    engine, model, about = cli.load_for_evaluation(args)
+    networks = load(args)
     skipped = cli.Skipped()
-    sets = find_sets(args, engine.scale, skipped)
-    records = {name: evaluate(name, sets[name], args, engine, skipped) for name in sets}
+    sets = find_sets(args, networks[0].engine.scale, skipped)
+    records = {name: evaluate(name, sets[name], args, networks, skipped) for name in sets}
     results = {name: summary(found) for name, found in records.items() if found}
     if not results:
         raise InputError("no picture could be evaluated; give pictures, or folders of them")
     figures = {"sets": results} if args.benchmarks else results[""]
+    about = {**networks[0].about, "weights": {n.name: n.about["weights"] for n in networks}}
     write_json(args.json, {**figures, **about, "skipped": skipped.messages})
-    print(as_table(results, args, engine, model))
+    print(as_table(results, args, networks))
     print(f"figures in {args.json}, pictures in {args.plots}")
     return skipped.status()
+
+
+def load(args):
+    """The network asked for; for --benchmarks without such a choice, all kinds that there are."""
+    if args.weights or args.model or not args.benchmarks:
+        return [cli.load_for_evaluation(args)]
+    return [cli.load_for_evaluation(args, weights) for weights in cli.all_weights(args.scale)]
 
 
 def find_sets(args, scale, skipped):
@@ -60,41 +68,46 @@ def demo_frames():
     return [path for clip in clips if clip.is_dir() for path in list_images(clip)[::8]]
 
 
-def evaluate(set_name, stills, args, engine, skipped):
+def evaluate(set_name, stills, args, networks, skipped):
     """The records of a set's pictures; the first ones are drawn as well."""
-    from elsr_paddle.evaluation import PROTOCOLS, evaluate_stills
+    from elsr_paddle.evaluation import PROTOCOLS, compare, evaluate_stills, joint_record
 
     records = []
     bar = tqdm(stills, desc=set_name or None, unit="picture", disable=None)
-    for item in evaluate_stills(bar, engine.upscale, scale=engine.scale, on_error=skipped,
-                                protocol=PROTOCOLS[args.protocol], degradation=args.degradation):
+    upscalers = {network.name: network.engine.upscale for network in networks}
+    for items in compare(evaluate_stills, bar, upscalers, scale=networks[0].engine.scale,
+                         protocol=PROTOCOLS[args.protocol], degradation=args.degradation,
+                         on_error=skipped):
         if len(records) < args.figures:
-            draw(item, set_name, args, engine)
-        records.append(item.record(engine.model_name))
+            draw(items, set_name, args, networks[0].engine.scale)
+        records.append(joint_record(items))
     return records
 
 
-def draw(item, set_name, args, engine):
+def draw(items, set_name, args, scale):
     from elsr_paddle.report import still_figure
 
-    label = engine.model_name.upper()
+    item = next(iter(items.values()))
     file = f"{set_name}_{item.name}".strip("_").replace("/", "_")
     file += "" if file.endswith(".png") else ".png"  # a.jpg.png: there may be an a.png as well
-    images = {"LR": item.lr, "bicubic": item.bicubic, label: item.sr, "HR": item.hr}
-    psnr_db = {"bicubic": item.bicubic_score.psnr_db, label: item.sr_score.psnr_db}
-    title = f"{set_name} {item.name}, x{engine.scale}, protocol {args.protocol}".strip()
-    still_figure(args.plots / file, title, images, psnr_db)
+    restored = {name.upper(): found.sr for name, found in items.items()}
+    images = {"LR": item.lr, "bicubic": item.bicubic, **restored, "HR": item.hr}
+    psnr_db = {name.upper(): found.sr_score.psnr_db for name, found in items.items()}
+    title = f"{set_name} {item.name}, x{scale}, protocol {args.protocol}".strip()
+    still_figure(args.plots / file, title, images,
+                 {"bicubic": item.bicubic_score.psnr_db, **psnr_db})
 
 
-def as_table(results, args, engine, model):
+def as_table(results, args, networks):
     from elsr_paddle.models import count_parameters
     from elsr_paddle.scoreboard import benchmark_table, scores_table
 
     if not args.benchmarks:
-        return scores_table(results[""], engine.model_name)
+        return scores_table(results[""], networks[0].name)
     comparable = args.protocol == "y" and args.degradation == "bicubic"
-    return benchmark_table(results, {engine.model_name: count_parameters(model)},
-                           scale=engine.scale, comparable=comparable)
+    parameters = {network.name: count_parameters(network.model) for network in networks}
+    return benchmark_table(results, parameters, scale=networks[0].engine.scale,
+                           comparable=comparable)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from elsr_paddle.errors import InputError
 
@@ -39,14 +41,15 @@ def _one_line(error):
     return " ".join((f"{file}: {reason}" if file else str(error)).split())
 
 
-def choose_weights(given=None, scale=None, model="elsr"):
+def choose_weights(given=None, scale=None, model=None):
     """The file of weights a script works with.
 
     Parameters
     ----------
     given : str, Path or None; what --weights says, a file or the name of a shipped network.
     scale : int or None; what --scale says.
-    model : str, the network wanted when nothing is given.
+    model : str or None; what --model says: the shipped network, and only where none is shipped
+        one trained here. With neither, it is the newest one trained here, else the shipped `elsr`.
 
     Returns
     -------
@@ -54,11 +57,18 @@ def choose_weights(given=None, scale=None, model="elsr"):
 
     Raises
     ------
-    InputError as `default_weights`, or if `given` is a name that is not shipped.
+    InputError as `default_weights`, if `given` is a name that is not shipped, or if both are given.
     """
     from elsr_paddle.engines import find_weights
 
-    return find_weights(given, scale) if given else default_weights(model, scale or 4)
+    if given and model:
+        raise InputError("expected --weights or --model but got both; give one of them")
+    if given:
+        return find_weights(given, scale)
+    if model:
+        with suppress(InputError):
+            return find_weights(model, scale)
+    return default_weights(model or "elsr", scale or 4)
 
 
 def default_weights(model, scale):
@@ -94,24 +104,31 @@ def default_weights(model, scale):
                          ) from error
 
 
-def load_model(path):
-    """The network of a file of weights, as Paddle runs it."""
-    from elsr_paddle.checkpoint import load_weights
-    from elsr_paddle.models import build_model, load_arrays
+def all_weights(scale=None):
+    """The files that `default_weights` takes: of `elsr`, and of other networks where there are any.
 
-    weights, metadata = load_weights(path)
-    model = build_model(metadata)
-    load_arrays(model, weights)
-    model.eval()
-    return model
+    Raises
+    ------
+    InputError as `default_weights`, if there are none of `elsr`.
+    """
+    from elsr_paddle.graph import GRAPHS
+
+    files = [default_weights("elsr", scale or 4)]
+    for model in GRAPHS.keys() - {"elsr"}:
+        with suppress(InputError):
+            files.append(default_weights(model, scale or 4))
+    return files
 
 
 def parse_evaluation(parser, argv, name):
     """Parse with the flags that test.py and test_video.py share; `name` is their JSON file's."""
     from elsr_paddle.degrade import DEGRADATIONS
     from elsr_paddle.evaluation import PROTOCOLS
+    from elsr_paddle.graph import GRAPHS
 
     add = parser.add_argument
+    add("--model", choices=GRAPHS, help="a network that ships with the package: elsr (RGB, as in "
+        "the paper) or elsr-y (luma, for the same cost)")
     add("--weights", help="a .safetensors file, or the name of a shipped network "
         "(default: the newest stage under out/, else the shipped elsr)")
     add("--scale", type=int, help="of the network (default: what the weights say, else 4)")
@@ -129,25 +146,39 @@ def parse_evaluation(parser, argv, name):
     return args
 
 
-def load_for_evaluation(args):
-    """The engine, its network and what to write about them beside the figures; said in a line.
+class Loaded(NamedTuple):
+    """A network to evaluate: its engine, as Paddle runs it, and what to write beside figures."""
+
+    engine: object  # engines.Engine
+    model: object  # paddle.nn.Layer
+    about: dict
+
+    @property
+    def name(self):
+        return self.engine.model_name
+
+
+def load_for_evaluation(args, weights=None):
+    """Load what the flags ask for, or a file of weights, and say so in a line.
 
     Draws the network into the folder of pictures, too.
     """
     from elsr_paddle.engines import load_engine
     from elsr_paddle.framework import select_device
+    from elsr_paddle.models import load_model
     from elsr_paddle.report import architecture_figure
 
     device = select_device(args.device)
-    weights = choose_weights(args.weights, args.scale)
+    weights = weights or choose_weights(args.weights, args.scale, args.model)
     engine = load_engine(weights, scale=args.scale, engine=args.engine)
     print(f"weights {weights} ({engine.model_name} x{engine.scale}), "
           f"engine {engine.name} on {device}, protocol {args.protocol}")
     model = load_model(weights)
-    architecture_figure(args.plots / "architecture.png", model)
+    suffix = "" if engine.model_name == "elsr" else f"_{engine.model_name}"
+    architecture_figure(args.plots / f"architecture{suffix}.png", model)
     about = {"scale": engine.scale, "protocol": args.protocol, "degradation": args.degradation,
              "weights": str(weights), "engine": engine.name, "device": device}
-    return engine, model, about
+    return Loaded(engine, model, about)
 
 
 class Skipped:

@@ -277,6 +277,36 @@ def evaluate_frames(numbered_frames, upscale, *, on_error, **options):
         yield item
 
 
+def compare(evaluate, pictures, upscalers, *, on_error, **options):
+    """Evaluate several networks on the same pictures, one picture after the other.
+
+    Parameters
+    ----------
+    evaluate : `evaluate_stills` or `evaluate_frames`
+    pictures : iterable of what that takes.
+    upscalers : dict, name of the network -> callable, as `upscale` of `evaluate_image`
+    on_error, **options : as for `evaluate`
+
+    Yields
+    ------
+    dict, name of the network -> Item
+    """
+    for picture in pictures:
+        items = {}
+        for name, upscale in upscalers.items():
+            found = list(evaluate([picture], upscale, on_error=on_error, **options))
+            if not found:  # told once: no other network could read it, either
+                break
+            items[name] = found[0]
+        else:
+            yield items
+
+
+def joint_record(items):
+    """The figures of a dict that `compare` yields, as one record of the picture."""
+    return {key: value for name, item in items.items() for key, value in item.record(name).items()}
+
+
 def _naming(what, error):
     return error if str(what) in str(error) else InputError(f"{what}: {error}")
 

@@ -16,13 +16,16 @@ from elsr_paddle.engines import Engine, make_engine
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import (
     PROTOCOLS,
+    compare,
     evaluate_frames,
     evaluate_stills,
     find_sets,
+    joint_record,
     summary,
 )
 from elsr_paddle.files import natural_key
-from elsr_paddle.graph import Add, Conv, Graph, PReLU, build_graph, evaluate, layer_outputs
+from elsr_paddle.graph import Add, Conv, Graph, PReLU, build_graph, layer_outputs
+from elsr_paddle.graph import evaluate as evaluate_graph
 from elsr_paddle.images import split_luma
 from elsr_paddle.published import FRAME_PIXELS
 from elsr_paddle.video import numbered_frames
@@ -108,15 +111,10 @@ def evaluate_sets(folder, networks, *, on_error, protocol="y", degradation=None)
     """
     protocol = PROTOCOLS[protocol]
     degradation = degradation or protocol.degradation
-    options = {"scale": networks[0].scale, "protocol": protocol, "degradation": degradation,
-               "on_error": on_error}
     sets = find_sets(folder, networks[0].scale, given_lr=degradation == "bicubic")
     return {
-        name: summary(merged([
-            [item.record(network.model)
-             for item in evaluate_stills(stills, network.engine.upscale, **options)]
-            for network in networks
-        ]))
+        name: _compared(evaluate_stills, stills, networks, on_error=on_error, protocol=protocol,
+                        degradation=degradation)
         for name, stills in sets.items()
     }  # fmt: skip
 
@@ -134,32 +132,20 @@ def evaluate_clips(folder, networks, *, on_error, protocol="rgb", every=1):
     -------
     dict, name of the clip -> dict of `evaluation.summary` with bicubic and every network.
     """
-    options = {"scale": networks[0].scale, "protocol": PROTOCOLS[protocol], "on_error": on_error}
-    clips = {}
-    for clip in sorted(Path(folder).iterdir(), key=natural_key):
-        records = [
-            [item.record(network.model) for item in evaluate_frames(
-                numbered_frames(clip, every, on_error), network.engine.upscale, **options)]
-            for network in networks
-        ]  # fmt: skip
-        clips[clip.name] = summary(merged(records))
-    return clips
+    return {
+        clip.name: _compared(evaluate_frames, numbered_frames(clip, every, on_error), networks,
+                             on_error=on_error, protocol=PROTOCOLS[protocol])
+        for clip in sorted(Path(folder).iterdir(), key=natural_key)
+    }  # fmt: skip
 
 
-def merged(records_of_networks):
-    """The records that each network has of the same pictures, as one record a picture.
-
-    Raises
-    ------
-    InputError if no picture could be read.
-    """
-    by_name = {}
-    for records in records_of_networks:
-        for record in records:
-            by_name.setdefault(record["name"], {}).update(record)
-    if not by_name:
+def _compared(evaluate, pictures, networks, **options):
+    upscalers = {network.model: network.engine.upscale for network in networks}
+    compared = compare(evaluate, pictures, upscalers, scale=networks[0].scale, **options)
+    records = list(map(joint_record, compared))
+    if not records:
         raise InputError("no picture could be evaluated; give pictures, or folders of them")
-    return list(by_name.values())
+    return summary(records)
 
 
 def below_bicubic(results, model):
@@ -198,7 +184,7 @@ def disagreement(network, images):
     largest = different = count = 0
     for image in images:
         pixels = _input(network.graph, image)
-        expected = np.rint(evaluate(network.graph, pixels).clip(0, 255))
+        expected = np.rint(evaluate_graph(network.graph, pixels).clip(0, 255))
         upscale = network.engine.upscale if pixels.shape[2] == 3 else _by_plane(network.engine)
         difference = np.abs(upscale(pixels) - expected)
         largest = max(largest, int(difference.max()))

@@ -1,0 +1,35 @@
+"""From a name or a file of weights to a network that Paddle runs."""
+
+from elsr_paddle.checkpoint import load_weights
+from elsr_paddle.engines import find_weights
+from elsr_paddle.errors import InputError
+
+
+def load_model(model_or_path, scale=None):
+    """A trained network, ready to run: `load_model("elsr", scale=4)`.
+
+    Parameters
+    ----------
+    model_or_path : str or Path, the name of a shipped network (`elsr`, `elsr-y`) or a file.
+    scale : int or None; chooses among the shipped networks (None: 4), must agree with a file's.
+
+    Returns
+    -------
+    paddle.nn.Layer in evaluation mode: float32 (N, C, H, W) in [0, 1] -> (N, C, s*H, s*W), where C
+    is 3 (RGB) or 1 (luma).
+
+    Raises
+    ------
+    InputError for an unknown name or another scale; FileNotFoundError for a missing file.
+    """
+    from elsr_paddle.models import build_model, load_arrays
+
+    path = find_weights(model_or_path, scale)
+    weights, metadata = load_weights(path)
+    found = metadata["config"].get("scale")
+    if scale not in (None, found):
+        raise InputError(f"expected weights for x{scale} but {path} holds x{found}")
+    model = build_model(metadata)
+    load_arrays(model, weights)
+    model.eval()
+    return model
