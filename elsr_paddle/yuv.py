@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import av
 import av.filter
+import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
@@ -122,16 +123,28 @@ class Converter:
         self._colour = colour
         self._swscale = VideoReformatter()
         self._canvas = None
+        matrix = colour.from_rgb()
+        inverse = np.linalg.inv(matrix[:, :3])
+        self._yuv_to_rgb = np.column_stack([inverse, -inverse @ matrix[:, 3]])
 
     def to_rgb(self, frame):
         """Decoded frame -> RGB array, shape (H, W, 3), full range; uint16 where it is deep."""
-        known = {} if _is_rgb(frame) else {
-            "src_colorspace": _SWSCALE[self._colour.matrix],
-            "src_color_range": _FULL if self._colour.full else 1,
-        }
-        rgb = self._swscale.reformat(frame, format=self._rgb_format, interpolation=_BEST,
-                                     dst_color_range=_FULL, **known)
-        return rgb.to_ndarray()
+        if self._colour.deep or _is_rgb(frame):
+            rgb = self._swscale.reformat(frame, format=self._rgb_format, interpolation=_BEST,
+                                         dst_color_range=_FULL, **self._source_of(frame))
+            return rgb.to_ndarray()
+        # Chroma at full size by swscale, which knows where it sits; the rest is one matrix, by
+        # OpenCV exact to 0.6 levels (swscale: 1.6) and in a third of the time.
+        planes = planes_of(self._to_yuv(frame, frame.width, frame.height, "yuv444p",
+                                        _BICUBIC | _ACCURATE, **self._source_of(frame)))
+        return cv2.transform(cv2.merge(planes), self._yuv_to_rgb)
+
+    def _source_of(self, frame):
+        """What swscale is to know of a decoded frame."""
+        if _is_rgb(frame):
+            return {"src_color_range": _FULL}
+        return {"src_colorspace": _SWSCALE[self._colour.matrix],
+                "src_color_range": _FULL if self._colour.full else 1}
 
     @property
     def _rgb_format(self):
@@ -181,18 +194,15 @@ class Converter:
 
     def resized(self, frame, width, height, pixel_format):
         """Decoded frame -> frame to encode, by bicubic alone; no way through RGB for YUV."""
-        known = {} if _is_rgb(frame) else {
-            "src_colorspace": _SWSCALE[self._colour.matrix],
-            "src_color_range": _FULL if self._colour.full else 1,
-        }
-        return self._to_yuv(frame, width, height, pixel_format, **known)
+        return self._to_yuv(frame, width, height, pixel_format, **self._source_of(frame))
 
-    def _to_yuv(self, frame, width, height, pixel_format, **known):
+    def _to_yuv(self, frame, width, height, pixel_format, flags=None, **source):
+        if flags is None:
+            flags = _FAST if (frame.width, frame.height) == (width, height) else _BEST
         return self._swscale.reformat(
-            frame, width=width, height=height, format=pixel_format,
-            interpolation=_FAST if (frame.width, frame.height) == (width, height) else _BEST,
+            frame, width=width, height=height, format=pixel_format, interpolation=flags,
             dst_colorspace=_SWSCALE[self._colour.matrix],
-            dst_color_range=_FULL if self._colour.full else 1, **known)
+            dst_color_range=_FULL if self._colour.full else 1, **source)
 
 
 def planes_of(frame):

@@ -330,9 +330,10 @@ def test_ten_bits_stay_ten(tmp_path, nearest, network):
     assert np.abs(old.astype(int) - new[::2, :256:2]).max() <= 2  # of 1023; eight bits: 4
 
 
-def test_ten_bits_become_eight_where_the_encoder_has_no_more(tmp_path, nearest):
+@pytest.mark.parametrize("network", NETWORKS)
+def test_ten_bits_become_eight_where_the_encoder_has_no_more(tmp_path, nearest, network):
     source = write_video(tmp_path / "a.mp4", pixel_format="yuv420p10le")
-    outcome = transcode(source, tmp_path / "out.mp4", nearest(scale=2), codec="mpeg4")
+    outcome = transcode(source, tmp_path / "out.mp4", nearest(**network, scale=2), codec="mpeg4")
     assert outcome.warnings == ["its 10 bits became 8: mpeg4 takes no more"]
 
 
