@@ -6,7 +6,10 @@ import argparse
 import logging
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
+
+from tqdm import tqdm
 
 from elsr_paddle import cli
 from elsr_paddle.errors import InputError
@@ -95,15 +98,16 @@ def find_data(args, first):
     """The folder of prepared pairs; the first process makes what is missing, the others wait."""
     from elsr_paddle.framework import wait_for_all
 
+    progress = partial(tqdm, unit="frame", disable=None)  # shown in terminals only
     folder = args.data or (cli.DATA / "reds" if args.reds else cli.DEMO)
     if first and args.reds:
         from elsr_paddle.preparing import ensure_reds
 
-        ensure_reds(args.reds, folder)
+        ensure_reds(args.reds, folder, progress=progress)
     elif first and not args.data:
         from elsr_paddle import demo
 
-        demo.ensure(folder)
+        demo.ensure(folder, progress)
     wait_for_all("data")
     return folder
 

@@ -90,9 +90,10 @@ def load_weights(path):
     but, say, the state of a training run.
     """
     weights, metadata = load_tensors(path)
-    if "model" not in metadata or "config" not in metadata:
+    model, config = metadata.get("model"), metadata.get("config")
+    if not (isinstance(model, str) and isinstance(config, dict)):
         raise InputError(f"{path} holds no network: expected `model` and `config` in its metadata")
-    return weights, metadata
+    return _as_float32(weights, path), metadata
 
 
 def read_arrays(path):
@@ -103,6 +104,13 @@ def read_arrays(path):
     FileNotFoundError, InputError as `load_weights` and `load_pdparams`.
     """
     return load_pdparams(path) if Path(path).suffix == ".pdparams" else load_weights(path)[0]
+
+
+def _as_float32(arrays, path):
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise InputError(f"{path}: expected floating-point weights but {name} is {array.dtype}")
+    return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
 
 
 def fingerprint(arrays):
@@ -149,7 +157,7 @@ def load_pdparams(path):
 
     Returns
     -------
-    dict of str -> numpy array; PReLU's private `_weight` is given as `weight`.
+    dict of str -> float32 array; PReLU's private `_weight` is given as `weight`.
 
     Raises
     ------
@@ -181,4 +189,4 @@ def _named_arrays(state, path):
     }
     if not arrays:
         raise InputError(f"{path} holds no arrays")
-    return arrays
+    return _as_float32(arrays, path)

@@ -194,12 +194,20 @@ class Recorder:
 
 
 def read_metrics(path):
-    """The lines of a metrics file as dicts; a last line cut short by a kill is left out."""
+    """The lines of a metrics file as dicts; a last line cut short by a kill is left out.
+
+    Raises
+    ------
+    InputError if any other line is damaged.
+    """
     path = Path(path)
     if not path.exists():
         return []
     *whole, _ = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in whole]
+    try:
+        return [json.loads(line) for line in whole]
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is damaged ({error}); remove it or train anew") from error
 
 
 def versions():

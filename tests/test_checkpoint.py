@@ -76,6 +76,25 @@ def test_a_state_is_no_network(tmp_path):
         load_weights(path)
 
 
+@pytest.mark.parametrize("metadata", [{"model": ["elsr"], "config": {}},
+                                      {"model": "elsr", "config": [1]}])  # fmt: skip
+def test_metadata_of_another_kind_describes_no_network(tmp_path, metadata):
+    path = tmp_path / "odd.safetensors"
+    save_tensors(path, {"a": np.zeros(1)}, metadata)
+    with pytest.raises(InputError, match="holds no network"):
+        load_weights(path)
+
+
+def test_weights_of_another_precision_become_float32_and_what_is_no_number_is_refused(tmp_path):
+    path = tmp_path / "weights.pdparams"
+    path.write_bytes(pickle.dumps({"a": np.array([0.5, 2.0])}))
+    assert load_pdparams(path)["a"].dtype == np.float32
+    for array in (np.array(["text"]), np.array([None]), np.arange(3)):
+        path.write_bytes(pickle.dumps({"a": array}))
+        with pytest.raises(InputError, match="expected floating-point weights but a is"):
+            load_pdparams(path)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.safetensors"):
         load_tensors(tmp_path / "nothing.safetensors")

@@ -159,6 +159,12 @@ def test_a_warm_start_from_another_width_is_refused():
         warm_start(elsr(4, width=8), to_arrays(elsr(2, width=6)))
 
 
+def test_a_warm_start_from_a_tail_that_is_no_square_of_colours_is_refused():
+    weights = to_arrays(elsr(2))
+    with pytest.raises(InputError, match="tail.bias"):
+        warm_start(elsr(4), {**weights, "tail.bias": weights["tail.bias"][:-1]})
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

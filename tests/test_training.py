@@ -164,6 +164,15 @@ def test_numbers_that_no_run_can_have_are_refused(tmp_path, name):
         replace(make_run(tmp_path), **{name: -1})
 
 
+def test_damaged_metrics_are_one_line_and_a_cut_last_one_is_none(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"st')
+    assert read_metrics(path) == [{"step": 1}]
+    path.write_text('{"st\n{"step": 1}\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged"):
+        read_metrics(path)
+
+
 def test_a_damaged_state_is_refused(tmp_path, training_data):
     run = make_run(tmp_path)
     train(run, training_data)

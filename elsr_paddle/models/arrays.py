@@ -71,6 +71,8 @@ def warm_start(model, weights):
 def _spread(array, colours, scale):
     """A tail's kernel or bias (colours * s * s, ...) of another scale s, brought to `scale`."""
     given = math.isqrt(array.shape[0] // colours)
+    if array.shape[0] != colours * given**2:
+        return array  # no tail at all: left for `load_arrays` to refuse
     nearest = np.arange(scale) * given // scale
     grid = array.reshape(colours, given, given, *array.shape[1:])
     return grid[:, nearest][:, :, nearest].reshape(-1, *array.shape[1:])
