@@ -280,7 +280,8 @@ def _label_points(figure, axis, points):
         for offset, horizontal, vertical in places:
             label.set(position=offset, ha=horizontal, va=vertical)
             box = label.get_window_extent()
-            if axis.bbox.contains(*box.max) and not box.count_overlaps(taken):
+            inside = all(axis.bbox.contains(*corner) for corner in (box.min, box.max))
+            if inside and not box.count_overlaps(taken):
                 break
         taken.append(box)
 

@@ -169,3 +169,23 @@ def test_the_drawing_of_a_network_in_training_is_that_of_the_network_it_becomes(
     assert [node.lines for node in report._traced(model)] == [
         node.lines for node in report._traced(elsr())
     ]
+
+
+def test_the_cost_figure_names_every_method_and_keeps_labels_apart(tmp_path, drawn):
+    points = [report.CostPoint("bicubic", None, 26.0),
+              report.CostPoint("small", 196_000_000, 27.41),
+              report.CostPoint("ours", 195_900_000, 27.38, ours=True),
+              report.CostPoint("large", 114_000_000_000, 28.58)]  # fmt: skip
+    report.cost_figure(tmp_path / "costs.png", points)
+    (axis,) = drawn[0].axes
+    assert axis.get_xscale() == "log"
+    labels = {label.get_text(): label for label in axis.texts}
+    assert set(labels) == {"bicubic", "small", "ours", "large"}
+    boxes = [label.get_window_extent() for label in labels.values()]
+    assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # itself
+    assert all(axis.bbox.contains(*box.max) and axis.bbox.contains(*box.min) for box in boxes)
+
+
+def test_the_cost_figure_needs_a_cost(tmp_path):
+    with pytest.raises(InputError, match="multiply-adds"):
+        report.cost_figure(tmp_path / "costs.png", [report.CostPoint("bicubic", None, 26.0)])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image
 from skimage.data import coffee
 
 from elsr_paddle import cli, demo
+from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.degrade import make_pair
+from elsr_paddle.engines import loading
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import PROTOCOLS, score
 from elsr_paddle.images import write_image
@@ -188,7 +191,14 @@ def test_the_newest_stage_of_the_scale_wanted_is_the_default(out, save_nearest):
     assert cli.choose_weights(out / "mine.safetensors", 4) == out / "mine.safetensors"
 
 
-def test_without_any_weights_the_command_that_makes_them_is_named(out):
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A folder in the place of the networks that ship with the package."""
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "shipped")
+    return tmp_path / "shipped"
+
+
+def test_without_any_weights_the_command_that_makes_them_is_named(out, shipped):
     with pytest.raises(InputError, match=r"train.py --stage 1..5"):
         cli.default_weights("elsr", 3)
 
@@ -199,3 +209,42 @@ def test_a_damaged_stage_is_not_passed_over_in_silence(out, save_nearest):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="stage5"):
         cli.default_weights("elsr", 4)
+
+
+def test_a_network_that_is_named_is_the_shipped_one_or_else_the_one_trained_here(
+        out, shipped, save_nearest):
+    trained = save_nearest(out / "stage4/best.safetensors")
+    assert cli.choose_weights(model="elsr", scale=4) == trained
+    save_nearest(shipped / "elsr_x4.safetensors")
+    assert cli.choose_weights(model="elsr", scale=4) == shipped / "elsr_x4.safetensors"
+    assert cli.choose_weights() == trained
+    with pytest.raises(InputError, match="--weights or --model"):
+        cli.choose_weights("elsr", 4, "elsr")
+    with pytest.raises(InputError, match="no weights of elsr-y x4"):
+        cli.choose_weights(model="elsr-y")
+
+
+def test_every_kind_of_network_there_is_takes_part_in_the_comparison(out, shipped, save_nearest,
+                                                                     network):
+    trained = save_nearest(out / "stage4/best.safetensors")
+    assert cli.all_weights() == [trained]
+    save_tensors(shipped / "elsr-y_x4.safetensors", *network("elsr-y", scale=4))
+    assert cli.all_weights() == [trained, shipped / "elsr-y_x4.safetensors"]
+    with pytest.raises(InputError, match="no weights of elsr x2"):
+        cli.all_weights(2)
+
+
+def test_the_comparison_has_a_row_for_each_network_and_says_what_it_used(
+        root, out, shipped, tmp_path, save_nearest, network):
+    save_nearest(shipped / "elsr_x4.safetensors")
+    save_tensors(shipped / "elsr-y_x4.safetensors", *network("elsr-y", scale=4))
+    write_image(tmp_path / "sets/Mine/HR/a.png", photo())
+    test = runpy.run_path(str(root / "test.py"))
+    arguments = ["--benchmarks", tmp_path / "sets", "--plots", tmp_path / "plots",
+                 "--json", tmp_path / "test.json"]  # fmt: skip
+    assert test["main"](list(map(str, arguments))) == 0
+    found = json.loads((tmp_path / "test.json").read_text())
+    assert set(found["sets"]["Mine"]["mean"]) == {"bicubic", "elsr", "elsr-y"}
+    assert set(found["weights"]) == {"elsr", "elsr-y"}
+    plots = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert plots == {"architecture.png", "architecture_elsr-y.png", "Mine_a.png"}
