@@ -56,7 +56,7 @@ def plan_jobs(inputs, output):
     ----------
     inputs : list of Path; folders are searched through, hidden files and `output` left out.
     output : Path, a file for a single input that is a file; else a folder, in which names and
-        subfolders are kept. A suffix that cannot be written becomes .png or .mkv.
+        subfolders are kept; .png or .mkv is added to a name whose suffix cannot be written.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def _named_job(source, output):
     video = _is_video(source)
     writable, other = (CONTAINERS, ".mkv") if video else (FORMATS, ".png")
     kept = output.suffix.lower() in writable
-    return Job(source, output if kept else output.with_suffix(other), video)
+    return Job(source, output if kept else output.with_name(output.name + other), video)
 
 
 def _walk(folder, output):

@@ -76,9 +76,6 @@ class Frames:
         self._scale = plan.network
         # 4:2:0 has one colour sample for 2x2 pixels: an odd last row or column goes.
         self._height, self._width = (max(2, length - length % 2) for length in size)
-        if (self._height, self._width) != size:
-            self.outcome.warn(f"{size[1]}x{size[0]} became {self._width}x{self._height}: "
-                              "4:2:0 video has even sizes")
 
     def _straight_to_planes(self, first):
         """The network with the conversion to 4:2:0 in its last layer, where that can be; or None.

@@ -410,7 +410,6 @@ def test_an_odd_size_loses_its_last_row_and_column(tmp_path, nearest, network):
     source = write_video(tmp_path / "a.mp4", moving_photo(3, 45, 63), pixel_format="yuv444p")
     outcome = transcode(source, tmp_path / "out.mp4", nearest(**network, scale=3), crf=4)
     assert (outcome.width, outcome.height) == (188, 134)
-    assert outcome.warnings == ["189x135 became 188x134: 4:2:0 video has even sizes"]
     before, after = decode(source)[1], decode(tmp_path / "out.mp4")[1]
     expected = before.repeat(3, 0).repeat(3, 1)[:134, :188]
     assert np.abs(expected.astype(int) - after).mean() < 4

@@ -76,11 +76,11 @@ def test_names_and_folders_are_kept_in_natural_order(tmp_path):
     ]
 
 
-def test_a_suffix_that_cannot_be_written_becomes_png_or_mkv(tmp_path):
-    for name in ("a.psd", "b.avi", "c.mp4"):
+def test_a_suffix_that_cannot_be_written_is_followed_by_png_or_mkv(tmp_path):
+    for name in ("a.png", "a.psd", "b.avi", "b.mkv"):
         (tmp_path / name).touch()
     jobs = plan_jobs([tmp_path], tmp_path / "out")
-    assert [job.output.name for job in jobs] == ["a.png", "b.mkv", "c.mp4"]
+    assert [job.output.name for job in jobs] == ["a.png", "a.psd.png", "b.avi.mkv", "b.mkv"]
 
 
 def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path):
