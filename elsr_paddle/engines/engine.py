@@ -125,31 +125,35 @@ def tile_shape(height, width, pixels, radius):
 
     Returns
     -------
-    (int, int), LR pixels; each at most the picture's and, below that, more than twice the radius.
+    (int, int), LR pixels; each the picture's or, below that, even and more than four times the
+    radius, so that at most half of the work is thrown away.
     """
-    rows = pixels // width
-    columns = width
+    rows, columns = pixels // width, width
     if rows < min(height, 16 * radius):
         rows = columns = math.isqrt(pixels)
-    least = 4 * radius + 1  # half of the work is then thrown away
-    return min(height, max(rows, least)), min(width, max(columns, least))
+    least = 4 * radius + 2
+    return min(height, max(rows - rows % 2, least)), min(width, max(columns - columns % 2, least))
 
 
 def spans(length, size, radius):
-    """Cut `length` into pieces of one size that overlap enough for a network of this radius.
+    """Cut `length` into pieces that overlap enough for a network of this radius.
+
+    Pieces begin at even places, since a kernel may compute pixels in pairs, whose first and second
+    are rounded differently in the last bit.
 
     Yields
     ------
     (start, stop, first, last): compute start..stop, keep first..last. What is kept of all pieces
     covers 0..length once, and lies `radius` inside its piece except at the ends.
     """
+    overlap = radius + radius % 2
     start = first = 0
     while first < length:
-        start = min(start, length - size)
-        stop = start + size
-        last = length if stop == length else stop - radius
+        start = max(0, min(start, length - size + (length - size) % 2))
+        stop = min(start + size, length)
+        last = length if stop == length else stop - overlap
         yield start, stop, first, last
-        first, start = last, last - radius
+        first, start = last, last - overlap
 
 
 def available_threads():

@@ -28,7 +28,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 FUNCTION = "elsr_upscale"
-MAX_TILE_WIDTH = 512  # LR pixels; a few rows of all layers then take some 150 KB
+MAX_TILE_PAIRS = 512  # of LR pixels; a few rows of all layers then take some 700 KB
 MIN_STRIPE_ROWS = 8  # LR rows; each stripe computes `radius` rows at its two edges again
 
 
@@ -45,30 +45,30 @@ class HalideBackend:
     tile_pixels = 2**26  # of LR; a Halide buffer holds at most 2**31 bytes
 
     def __init__(self, weights, metadata, threads=None):
-        graph = build_graph(weights, metadata).on_levels().interleaved()
+        graph = build_graph(weights, metadata).on_levels().interleaved().raised(0.5)
         self.scale, self.channels, self.radius = graph.scale, graph.channels, graph.radius
         self._threads = threads or available_threads()
         self._parameters = pack_parameters(graph)
         target = hl.get_host_target()
         kernel = Kernel(graph, target)
         self._words, self._word_type = kernel.words, kernel.word_type
-        self._min_width = kernel.min_width
+        self._min_pairs = kernel.min_pairs
         self._call, self.note = _compiled(kernel, graph, target)
 
     def run(self, image):
         """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
         height, width = image.shape[:2]
-        computed = max(width, self._min_width)
-        output = np.empty((height, self.scale, computed, self._words), self._word_type)
-        tiles = -(-computed // MAX_TILE_WIDTH)
+        pairs = max(-(-width // 2), self._min_pairs)
+        output = np.empty((height, self.scale, pairs, self._words), self._word_type)
+        tiles = -(-pairs // MAX_TILE_PAIRS)
         stripe_rows = max(-(-height // self._threads), min(height, MIN_STRIPE_ROWS))
-        self._call(image, self._parameters, -(-computed // tiles), stripe_rows, output)
+        self._call(image, self._parameters, -(-pairs // tiles), stripe_rows, output)
         rows = output.view(np.uint8).reshape(self.scale * height, -1, self.channels)
         return rows[:, : self.scale * width]
 
 
 def _compiled(kernel, graph, target):
-    """A function (image, parameters, tile_width, stripe_rows, output) and a word on its origin."""
+    """A function (image, parameters, tile_pairs, stripe_rows, output) and a word on its origin."""
     source = Path(__file__).with_name("halide_kernel.py").read_text(encoding="utf-8")
     key = "\n".join([packages.version("halide"), target.to_string(), graph.shape_key(), source])
 
@@ -86,10 +86,10 @@ def _compiled(kernel, graph, target):
 def _in_memory(kernel, target):
     compiled = kernel.output.compile_to_callable(kernel.arguments, target)
 
-    def call(image, parameters, tile_width, stripe_rows, output):
+    def call(image, parameters, tile_pairs, stripe_rows, output):
         image = image if image.flags.writeable else image.copy()  # hl.Buffer takes no other
         compiled(
-            hl.Buffer(image), hl.Buffer(parameters), tile_width, stripe_rows, hl.Buffer(output)
+            hl.Buffer(image), hl.Buffer(parameters), tile_pairs, stripe_rows, hl.Buffer(output)
         )
 
     return call
@@ -155,9 +155,9 @@ class _Library:
         library.halide_set_error_handler(_keep_going)
         self._function = library[FUNCTION]
 
-    def __call__(self, image, parameters, tile_width, stripe_rows, output):
+    def __call__(self, image, parameters, tile_pairs, stripe_rows, output):
         buffers = [_Buffer.of(array) for array in (image, parameters, output)]
         image, parameters, output = map(ctypes.byref, buffers)
-        error = self._function(image, parameters, tile_width, stripe_rows, output)
+        error = self._function(image, parameters, tile_pairs, stripe_rows, output)
         if error:
             raise RuntimeError(f"the compiled kernel failed with Halide's error {error}")

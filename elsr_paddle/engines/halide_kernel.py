@@ -1,11 +1,22 @@
 """The fused kernel in Halide: a graph's algorithm, and the schedule that makes it fast.
 
 The picture is computed in one pass over its rows. Each layer keeps only the last few rows of its
-planes (a few hundred KB, which stay in the cache), and an output row is computed, rounded, packed
+planes (some hundred KB, which stay in the cache), and an output row is computed, rounded, packed
 into bytes and stored as soon as the rows it depends on are there. Weights are an argument: one
 compiled kernel serves all networks of the same shape.
 
-Source of the idea and of the primitives: Halide, PLDI 2013 (Ragan-Kelley et al.).
+Columns are taken in pairs, because a pair of outputs of a convolution three columns wide needs
+four multiplications instead of six (Winograd's F(2, 3)): with d0..d3 the pixels around the pair and
+g0..g2 the weights,
+
+    m0 = (d0 - d2) g0
+    m1 = (d1 + d2) (g0 + g1 + g2) / 2        left  = m0 + m1 + m2
+    m2 = (d2 - d1) (g0 - g1 + g2) / 2        right = m1 - m2 - m3
+    m3 = (d1 - d3) g2
+
+The sums and differences of pixels are made once a row and serve all outputs of a layer.
+
+Sources: Halide, PLDI 2013 (Ragan-Kelley et al.); arXiv 1509.09308 for F(2, 3).
 """
 
 from __future__ import annotations
@@ -15,13 +26,15 @@ import numpy as np
 
 from elsr_paddle.graph import INPUT, Conv, PReLU
 
-x, y, c = hl.Var("x"), hl.Var("y"), hl.Var("c")  # LR column, LR row, channel
-word, row = hl.Var("word"), hl.Var("row")  # of the s x s output pixels that an LR pixel becomes
+x, side = hl.Var("x"), hl.Var("side")  # LR columns: the pair, and which of its two
+y, c = hl.Var("y"), hl.Var("c")  # LR row, channel
+term = hl.Var("term")  # which of the four products, or of the sums they are made from
+word, row = hl.Var("word"), hl.Var("row")  # of the output pixels that a pair becomes
 stripe, line = hl.Var("stripe"), hl.Var("line")  # y: stripes of lines
 tile, block, column, lane = hl.Var("tile"), hl.Var("block"), hl.Var("column"), hl.Var("lane")  # x
 part, channel = hl.Var("part"), hl.Var("channel")  # c: parts of channels
 
-MAX_VECTORS = 3  # neighbouring vectors of pixels that share each weight loaded
+MAX_VECTORS = 3  # neighbouring vectors of pairs computed at once
 
 
 class Kernel:
@@ -29,19 +42,20 @@ class Kernel:
 
     Parameters
     ----------
-    graph : Graph; only its shape enters the pipeline.
+    graph : Graph on levels, interleaved; only its shape enters the pipeline.
     target : hl.Target, the machine to schedule for.
 
     Attributes
     ----------
-    output : hl.Func, scheduled. Dimensions, innermost first: `word` of an LR pixel's output row,
-        LR column, output row within the LR row, LR row. Words are uint32 where a multiple of four
-        bytes belongs to an LR pixel and output row, else uint8.
+    output : hl.Func, scheduled. Dimensions, innermost first: `word` of an output row of a pair of
+        LR pixels, pair, output row within the LR row, LR row. Words are uint32 where the bytes of a
+        pair's output row are a multiple of four, else uint8. Levels are cut off, not rounded: the
+        graph's output is to be raised by a half.
     arguments : list of hl.ImageParam and hl.Param: image uint8 (channel, column, row),
-        parameters float32 (as `pack_parameters` orders them), tile_width and stripe_rows int32.
+        parameters float32 (as `pack_parameters` orders them), tile_pairs and stripe_rows int32.
     words : int, extent of `word`
     word_type : numpy dtype
-    min_width : int, the narrowest output it can compute, LR pixels; the picture may be narrower.
+    min_pairs : int, the narrowest output it can compute; the picture may be narrower.
     """
 
     def __init__(self, graph, target):
@@ -50,70 +64,112 @@ class Kernel:
         self._accumulators = 24 if _has_32_registers(target) else 12
         self.image = hl.ImageParam(hl.UInt(8), 3, "image")
         self._parameters = hl.ImageParam(hl.Float(32), 1, "parameters")
-        self._tile_width = hl.Param(hl.Int(32), "tile_width")
+        self._tile_pairs = hl.Param(hl.Int(32), "tile_pairs")
         self._stripe_rows = hl.Param(hl.Int(32), "stripe_rows")
-        self.arguments = [self.image, self._parameters, self._tile_width, self._stripe_rows]
-        row_bytes = graph.scale * graph.channels
-        packed = row_bytes % 4 == 0
-        self.words = row_bytes // 4 if packed else row_bytes
+        self.arguments = [self.image, self._parameters, self._tile_pairs, self._stripe_rows]
+        self._row_values = graph.scale * graph.channels  # of one LR pixel's output row
+        packed = 2 * self._row_values % 4 == 0
+        self.words = 2 * self._row_values // (4 if packed else 1)
         self.word_type = np.dtype(np.uint32 if packed else np.uint8)
-        self.min_width = self._lanes * self._vectors(row_bytes)
-        self._define(packed, row_bytes)
+        self._last = len(graph.layers) - 2  # before the pixel shuffle
+        self._define()
+        self.min_pairs = self._lanes * self._block(self._last, self._row_values)[1]
         self._schedule()
 
     # The algorithm: what each value is.
 
-    def _define(self, packed, row_bytes):
+    def _define(self):
         self._values = {INPUT: _func("pixels", self._zero_outside(self._pixels()))}
-        self._sums = {}  # the convolutions' accumulators
-        self._taps = {}  # and the taps they run over
+        self._sums = {}  # the convolutions' accumulators, and the taps they run over
+        self._spreads = {}  # d0 - d2, d1 + d2, d2 - d1 and d1 - d3 of a layer
         self._stored = [INPUT]  # layers whose rows are kept
         offset = 0  # into the parameters
         for index, layer in enumerate(self._graph.layers[:-1]):
-            value, used = self._layer(index, layer, offset)
-            offset += used
+            value = self._layer(index, layer, offset)
+            offset += _parameters_of(layer).size
             if self._is_stored(index):
                 value = self._zero_outside(value)
                 self._stored.append(index)
             self._values[index] = _func(f"layer_{index}", value)
         self.output = hl.Func("output")
-        self.output[word, x, row, y] = self._packed(packed, row_bytes)
+        self.output[word, x, row, y] = self._word()
 
     def _pixels(self):
         """uint8 interleaved -> float32 planes; the clamps keep every read inside the picture."""
-        inside_x = hl.clamp(x, 0, self.image.dim(1).extent() - 1)
+        inside_x = hl.clamp(2 * x + side, 0, self.image.dim(1).extent() - 1)
         inside_y = hl.clamp(y, 0, self.image.dim(2).extent() - 1)
         return hl.f32(self.image[c, inside_x, inside_y])
 
     def _zero_outside(self, value):
         """Every convolution pads its own input with zeros: no layer has values outside."""
         width, height = self.image.dim(1).extent(), self.image.dim(2).extent()
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        return hl.select(inside, value, hl.f32(0))
+        at = 2 * x + side
+        return hl.select((at >= 0) & (at < width) & (y >= 0) & (y < height), value, hl.f32(0))
 
     def _layer(self, index, layer, offset):
-        """The value of a layer at (x, y, c) and how many parameters it takes from `offset` on."""
+        """The value of a layer, whose parameters begin at `offset`."""
         if isinstance(layer, Conv):
-            return self._convolution(index, layer, offset), layer.kernel.size + layer.bias.size
-        value = self._values[layer.source][x, y, c]
+            make = self._by_pairs if _is_by_pairs(layer) else self._by_taps
+            return make(index, layer, offset)
+        value = self._values[layer.source][x, side, y, c]
         if isinstance(layer, PReLU):
-            slope = self._parameters[offset + c]
-            return hl.select(value > 0, value, value * slope), layer.slopes.size
-        return value + self._values[layer.other][x, y, c], 0
+            return hl.select(value > 0, value, value * self._parameters[offset + c])
+        return value + self._values[layer.other][x, side, y, c]
 
-    def _convolution(self, index, layer, offset):
+    def _by_pairs(self, index, layer, offset):
+        """A convolution three columns wide."""
+        outputs, inputs, rows, _ = layer.kernel.shape
+        tap = hl.RDom([(0, inputs), (0, rows)], f"tap_{index}")
+        weight = ((tap.y * inputs + tap.x) * 4 + term) * outputs + c
+        bias = self._parameters[offset + 4 * inputs * rows * outputs + c]
+        spread = self._spread(layer.source)
+        total = hl.Func(f"sum_{index}")
+        total[x, term, y, c] = hl.select(term == 1, bias, hl.f32(0))  # m1 is in left and right
+        total[x, term, y, c] += (
+            self._parameters[offset + weight] * spread[x, term, y + tap.y - rows // 2, tap.x]
+        )
+        self._sums[index] = total, [tap.x], tap.y
+        m0, m1, m2, m3 = (total[x, which, y, c] for which in range(4))
+        return hl.select(side == 0, m0 + m1 + m2, m1 - m2 - m3)
+
+    def _spread(self, source):
+        if source not in self._spreads:
+            value = self._values[source]
+            d1, d2 = value[x, 0, y, c], value[x, 1, y, c]
+            d0 = self._neighbour(value, x - 1, 1)
+            d3 = self._neighbour(value, x + 1, 0)
+            spread = hl.Func(f"spread_{source}")
+            spread[x, term, y, c] = hl.mux(term, [d0 - d2, d1 + d2, d2 - d1, d1 - d3])
+            self._spreads[source] = spread
+        return self._spreads[source]
+
+    def _neighbour(self, value, pair, which):
+        """A column of the pair before or behind: zero where the picture ends.
+
+        With the promise, columns beyond the picture are not computed only to be zero. What is read
+        there is thrown away, and lies inside the layer's memory: the two sides of a row lie one
+        behind the other, and the left neighbour is of the second, the right one of the first.
+        """
+        pairs = (self.image.dim(1).extent() + 1) // 2
+        inside = (pair >= 0) & (pair < pairs)
+        promised = hl.unsafe_promise_clamped(pair, 0, pairs - 1)
+        return hl.select(inside, value[promised, which, y, c], hl.f32(0))
+
+    def _by_taps(self, index, layer, offset):
+        """A convolution of any other width."""
         outputs, inputs, rows, columns = layer.kernel.shape
         tap = hl.RDom([(0, columns), (0, inputs), (0, rows)], f"tap_{index}")
         weight = ((tap.z * inputs + tap.y) * columns + tap.x) * outputs + c
+        at = side + tap.x - columns // 2  # columns from the left one of the pair
         source = self._values[layer.source]
         total = hl.Func(f"sum_{index}")
-        total[x, y, c] = self._parameters[offset + layer.kernel.size + c]
-        total[x, y, c] += (
+        total[x, side, y, c] = self._parameters[offset + layer.kernel.size + c]
+        total[x, side, y, c] += (
             self._parameters[offset + weight]
-            * source[x + tap.x - columns // 2, y + tap.z - rows // 2, tap.y]
+            * source[x + at // 2, at % 2, y + tap.z - rows // 2, tap.y]
         )
-        self._sums[index], self._taps[index] = total, tap
-        return total[x, y, c]
+        self._sums[index] = total, [tap.x, tap.y], tap.z
+        return total[x, side, y, c]
 
     def _is_stored(self, index):
         """Convolutions read neighbours, so their input is kept; so is what two layers read."""
@@ -122,112 +178,134 @@ class Kernel:
             isinstance(self._graph.layers[reader], Conv) for reader in readers
         )
 
-    def _packed(self, packed, row_bytes):
-        """The bytes of an output row: clipped, rounded, four to a word where that fits."""
-        value = self._values[len(self._graph.layers) - 2][x, y, c]
-        level = _func("level", hl.u32(hl.i32(hl.round(hl.clamp(value, 0.0, 255.0)))))
-        if not packed:
-            return hl.u8(level[x, y, row * row_bytes + word])
-        first = row * row_bytes + 4 * word
-        low = level[x, y, first] | (level[x, y, first + 1] << 8)
-        return low | (level[x, y, first + 2] << 16) | (level[x, y, first + 3] << 24)
+    def _word(self):
+        """Of the bytes of an output row of a pair: four to a word if they fit."""
+        if self.word_type == np.uint8:
+            return hl.u8(self._level(word))
+        low = self._level(4 * word) | (self._level(4 * word + 1) << 8)
+        return low | (self._level(4 * word + 2) << 16) | (self._level(4 * word + 3) << 24)
+
+    def _level(self, place):
+        """uint32, 0..255, at a place in the output row of a pair."""
+        value = self._values[self._last][
+            x, place // self._row_values, y, row * self._row_values + place % self._row_values
+        ]
+        return hl.u32(hl.i32(hl.clamp(value, 0.0, 255.0)))
 
     # The schedule: when and where it is computed. It changes no value.
 
     def _schedule(self):
         self._fix_layout()
         self._schedule_output()
-        self._schedule_sums(len(self._graph.layers) - 2, self.output, block)
+        self._values[self._last].compute_at(self.output, row)
+        self._schedule_blocks(self._last, self._row_values)
         for index in self._stored:
             self._schedule_stored(index)
+        for index in self._spreads:
+            self._schedule_spread(index)
 
     def _fix_layout(self):
-        channels, scale = self._graph.channels, self._graph.scale
         output = self.output.output_buffer()
-        for buffer, extents in ((self.image, [channels]), (output, [self.words])):
-            buffer.dim(0).set_bounds(0, extents[0]).set_stride(1)
-            buffer.dim(1).set_min(0).set_stride(extents[0])
+        for buffer, extent in ((self.image, self._graph.channels), (output, self.words)):
+            buffer.dim(0).set_bounds(0, extent).set_stride(1)
+            buffer.dim(1).set_min(0).set_stride(extent)
             buffer.dim(buffer.dimensions() - 1).set_min(0)
-        output.dim(2).set_bounds(0, scale)
-        self.output.bound(word, 0, self.words).bound(row, 0, scale)
+        output.dim(2).set_bounds(0, self._graph.scale)
+        self.output.bound(word, 0, self.words).bound(row, 0, self._graph.scale)
 
     def _schedule_output(self):
-        """Stripes of rows in parallel; in each, column tiles; in each, row by row."""
+        """Stripes of rows in parallel; in each, column tiles; in each, row by row. All output rows
+        of a block at once, while what they are computed from is in the nearest cache."""
         shift = hl.TailStrategy.ShiftInwards
         (
             self.output.split(y, stripe, line, self._stripe_rows, shift)
-            .split(x, tile, column, self._tile_width, shift)
-            .split(column, block, column, self.min_width, shift)
+            .split(x, tile, column, self._tile_pairs, shift)
+            .split(column, block, column, self.min_pairs, shift)
             .split(column, column, lane, self._lanes)
-            .reorder(word, lane, column, block, row, line, tile, stripe)
-            .unroll(word).vectorize(lane).unroll(column).unroll(row)
+            .reorder(word, lane, column, row, block, line, tile, stripe)
+            .unroll(word).vectorize(lane).unroll(column)
             .parallel(stripe)
         )
 
     def _schedule_stored(self, index):
         """The last rows of a layer: made just before the output row that needs them."""
         width = self._graph.width(index)
-        group = self._group(width)
+        readers = [i for i in self._graph.readers(index) if not self._reads_spread(i)]
+        self._keep_rows(self._values[index], index, width, readers)
+        self._schedule_blocks(index, width)
+
+    def _schedule_spread(self, index):
+        width, spread = self._graph.width(index), self._spreads[index]
+        readers = [i for i in self._graph.readers(index) if self._reads_spread(i)]
+        self._keep_rows(spread, index, width, readers)
+        spread.bound(term, 0, 4).split(x, x, lane, self._lanes, hl.TailStrategy.RoundUp)
+        spread.reorder(lane, term, x, c, y).vectorize(lane).unroll(term)
+
+    def _keep_rows(self, func, index, width, readers):
+        """Store the rows from the newest to the oldest still read, their number a power of two for
+        cheap wrapping; one row where only a spread is made from it."""
+        leads = self._graph.leads()
+        oldest = [leads[reader] - self._graph.reach(reader) for reader in readers]
+        rows = leads[index] - min(oldest, default=leads[index]) + 1
+        func.store_at(self.output, tile).compute_at(self.output, line).bound(c, 0, width)
+        func.fold_storage(y, 1 << (rows - 1).bit_length())
+
+    def _schedule_blocks(self, index, width):
+        """Blocks of pairs and channels, with the sums they are made of in registers."""
+        group, vectors = self._block(index, width)
         func = self._values[index]
         (
-            func.store_at(self.output, tile).compute_at(self.output, line)
-            .fold_storage(y, self._rows_kept(index)).bound(c, 0, width)
+            func.bound(side, 0, 2)
             .split(c, part, channel, group, hl.TailStrategy.ShiftInwards)
-            .split(x, block, column, self._lanes * self._vectors(group), hl.TailStrategy.RoundUp)
+            .split(x, block, column, self._lanes * vectors, hl.TailStrategy.RoundUp)
             .split(column, column, lane, self._lanes)
-            .reorder(lane, column, channel, part, block, y)
-            .vectorize(lane).unroll(column).unroll(channel)
+            .reorder(lane, column, side, channel, part, block, y)
+            .vectorize(lane).unroll(column).unroll(side).unroll(channel)
         )
-        self._schedule_sums(index, func, part)
+        for convolution in self._convolutions(index):
+            self._schedule_sum(convolution, func)
 
-    def _schedule_sums(self, index, consumer, at):
-        """Accumulators behind a layer, through PReLU and Add: registers of the consumer's block."""
-        if index == INPUT:
-            return
+    def _schedule_sum(self, index, consumer):
+        total, taps, rows = self._sums[index]
+        by_pairs = self._reads_spread(index)
+        which, count = (term, 4) if by_pairs else (side, 2)
+        # What is loaded serves all that is innermost: a pixel its outputs, or a weight both sides.
+        inner = (c, which) if by_pairs else (which, c)
+        total.compute_at(consumer, part).bound(which, 0, count)
+        total.split(x, column, lane, self._lanes).reorder(lane, column, which, c, y)
+        total.vectorize(lane).unroll(column).unroll(which).unroll(c)
+        update = total.update().split(x, column, lane, self._lanes)
+        update.reorder(lane, column, *inner, rows, *taps, y)
+        update.vectorize(lane).unroll(column).unroll(c).unroll(which)
+        if self._graph.layers[index].kernel.shape[2] <= 3:  # of more, too much is kept at hand
+            update.unroll(rows)
+
+    def _convolutions(self, index):
+        """The convolutions that a layer consists of, through PReLU and Add."""
         if index in self._sums:
-            self._schedule_sum(index, consumer, at)
-            return
-        for source in self._graph.sources(index):
-            if source not in self._stored:
-                self._schedule_sums(source, consumer, at)
+            return [index]
+        if index == INPUT:
+            return []
+        inner = [source for source in self._graph.sources(index) if source not in self._stored]
+        return [found for source in inner for found in self._convolutions(source)]
 
-    def _schedule_sum(self, index, consumer, at):
-        total, tap = self._sums[index], self._taps[index]
-        total.compute_at(consumer, at)
-        total.split(x, column, lane, self._lanes).reorder(lane, column, c, y)
-        total.vectorize(lane).unroll(column).unroll(c)
-        update = total.update()
-        update.split(x, column, lane, self._lanes)
-        update.reorder(lane, column, c, tap.z, tap.x, tap.y, y)
-        update.vectorize(lane).unroll(column).unroll(c).unroll(tap.z)
+    def _block(self, index, width):
+        """(channels, vectors of pairs) computed at once: few enough that their sums stay in
+        registers, enough that what is loaded is used more than once."""
+        if any(self._reads_spread(found) for found in self._convolutions(index)):
+            fitting = self._accumulators // 4  # four sums a channel
+            group = min((3, 2, 1), key=lambda group: -(-width // group) * group)
+            return group, min(2, fitting // group)
+        fitting = self._accumulators // 2  # two sums a channel
+        group = -(-width // -(-width // fitting))
+        return group, max(1, min(MAX_VECTORS, 6 // group))
 
-    def _group(self, width):
-        """Channels computed at once: all of them, or equal parts that fit the registers."""
-        parts = -(-width // self._accumulators)
-        return -(-width // parts)
-
-    def _vectors(self, channels):
-        """Vectors of pixels computed at once, so that `channels` accumulators of each fit."""
-        return max(1, min(MAX_VECTORS, self._accumulators // channels))
-
-    def _rows_kept(self, index):
-        """Rows between the newest one and the oldest still read, to a power of two for cheap
-        wrapping."""
-        leads, reach = self._graph.leads(), self._graph.reach
-        readers = self._graph.readers(index)
-        newest = max(leads[reader] + reach(reader) for reader in readers)
-        oldest = min(leads[reader] - reach(reader) for reader in readers)
-        return 1 << (newest - oldest).bit_length()
-
-
-def _func(name, value):
-    func = hl.Func(name)
-    func[x, y, c] = value
-    return func
+    def _reads_spread(self, index):
+        return _is_by_pairs(self._graph.layers[index])
 
 
 def pack_parameters(graph):
-    """A graph's weights as the kernel reads them: kernels as (row, input, column, output), biases.
+    """A graph's weights as the kernel reads them.
 
     Parameters
     ----------
@@ -237,13 +315,30 @@ def pack_parameters(graph):
     -------
     float32 array, 1-D
     """
-    parts = []
-    for layer in graph.layers:
-        if isinstance(layer, Conv):
-            parts += [layer.kernel.transpose(2, 1, 3, 0), layer.bias]
-        elif isinstance(layer, PReLU):
-            parts.append(layer.slopes)
-    return np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+    return np.concatenate([_parameters_of(layer) for layer in graph.layers])
+
+
+def _parameters_of(layer):
+    """Kernels as (row, input, column or term, output), then biases; slopes; nothing."""
+    if isinstance(layer, PReLU):
+        return layer.slopes
+    if not isinstance(layer, Conv):
+        return np.empty(0, np.float32)
+    kernel = layer.kernel.transpose(2, 1, 3, 0)
+    if _is_by_pairs(layer):
+        g0, g1, g2 = np.moveaxis(kernel, 2, 0)
+        kernel = np.stack([g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2], axis=2)
+    return np.concatenate([kernel.ravel(), layer.bias])
+
+
+def _is_by_pairs(layer):
+    return isinstance(layer, Conv) and layer.kernel.shape[3] == 3
+
+
+def _func(name, value):
+    func = hl.Func(name)
+    func[x, side, y, c] = value
+    return func
 
 
 def _has_32_registers(target):
