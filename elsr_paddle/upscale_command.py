@@ -33,7 +33,7 @@ def build_parser():
                              "are skipped, so the same command resumes a batch")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--scale", type=_scale, help="2, 3, 4, or between, as 1.5; default 4")
-    size.add_argument("--size", type=_size, metavar="WxH", help="exactly this many pixels; video: even ones")
+    size.add_argument("--size", type=_size, metavar="WxH", help="exactly this (video: even)")
     size.add_argument("--fit", type=_size, metavar="WxH", help="as large as fits this box")
     parser.add_argument("--model", default="elsr", help="elsr (colour), elsr-y (luma, for video)")
     parser.add_argument("--weights", type=Path, help="weights of your own (.safetensors)")
