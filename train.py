@@ -141,8 +141,9 @@ def train_stage(run, args, folder, weights, say):
             raise InputError(f"no such file: {weights}")
         raise InputError(f"stage {number} starts from {weights}, which is not there: train stage "
                          f"{number - 1} first, or give a file with --weights")
-    say(f"stage {number} starts from {weights or 'scratch'}")
     run.claim(resume=args.resume, overwrite=args.overwrite)
+    if args.overwrite or not run.state.exists():
+        say(f"stage {number} starts from {weights or 'scratch'}")
     budget = args.memory_budget * 2**30
     train_pairs = Pairs(folder / f"train_x{scale}.h5", budget, scale)
     val_pairs = Pairs(folder / f"val_x{scale}.h5", budget, scale)
@@ -158,8 +159,9 @@ def train_stage(run, args, folder, weights, say):
 
 def metrics_printer(run, visualdl_folder, say):
     """A function that shows each line of metrics, and logs it for VisualDL if asked to."""
-    curves = visualdl_folder and visualdl_folder / f"stage{run.stage.number}"
-    writer = visualdl_writer(curves) if curves else None
+    writer = None
+    if visualdl_folder and say is print:  # one process alone writes
+        writer = visualdl_writer(visualdl_folder / f"stage{run.stage.number}")
 
     def show(record):
         line = "stage {stage} step {step}/{0} loss {loss:.5f}, {steps_per_second:.1f} steps/s"
