@@ -85,17 +85,13 @@ def evaluate(set_name, stills, args, networks, skipped):
 
 
 def draw(items, set_name, args, scale):
-    from elsr_paddle.report import still_figure
+    from elsr_paddle.report import networks_figure
 
-    item = next(iter(items.values()))
-    file = f"{set_name}_{item.name}".strip("_").replace("/", "_")
+    name = next(iter(items.values())).name
+    file = f"{set_name}_{name}".strip("_").replace("/", "_")
     file += "" if file.endswith(".png") else ".png"  # a.jpg.png: there may be an a.png as well
-    restored = {name.upper(): found.sr for name, found in items.items()}
-    images = {"LR": item.lr, "bicubic": item.bicubic, **restored, "HR": item.hr}
-    psnr_db = {name.upper(): found.sr_score.psnr_db for name, found in items.items()}
-    title = f"{set_name} {item.name}, x{scale}, protocol {args.protocol}".strip()
-    still_figure(args.plots / file, title, images,
-                 {"bicubic": item.bicubic_score.psnr_db, **psnr_db})
+    title = f"{set_name} {name}, x{scale}, protocol {args.protocol}".strip()
+    networks_figure(args.plots / file, title, items)
 
 
 def as_table(results, args, networks):

@@ -3,7 +3,8 @@
     python benchmarks/quality.py --benchmarks DIR [--clips DIR] [--json FILE] [--plots DIR]
 
 DIR holds sets as `Set5/HR`, with the published LR files in `Set5/LR_bicubic/X4` where they are;
-the folder of clips a folder of frames or a video for each. Prints Markdown. Needs no Paddle.
+the folder of clips a folder of frames or a video for each. Prints Markdown; draws costs and three
+photos of scikit-image. Needs no Paddle.
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from skimage.data import astronaut, chelsea, coffee
 from speed import about
 
 from elsr_paddle import cli, quality
 from elsr_paddle.degrade import make_pair
 from elsr_paddle.engines.loading import WEIGHTS
-from elsr_paddle.evaluation import find_sets, write_json
+from elsr_paddle.evaluation import PROTOCOLS, evaluate_image, find_sets, write_json
 from elsr_paddle.images import read_image
 from elsr_paddle.published import PORT_ON_ITS_CLIP_DB, published
-from elsr_paddle.report import CostPoint, cost_figure, table
+from elsr_paddle.report import CostPoint, cost_figure, networks_figure, table
 from elsr_paddle.scoreboard import benchmark_table, clips_table, ranges_table
 
-SCALE = 4  # of clips, of LR of another kind and of the picture of costs
+SCALE = 4  # of clips, of LR of another kind and of the pictures
 COST_SET = "Set14"
 PORT_CLIP = "reds_320x180"
 PORT_EVERY = 4  # the port takes every 4th frame
+# The crop to enlarge as (top, left, height, width); None finds where networks differ most.
+PHOTOS = {astronaut: (150, 380, 102, 102), chelsea: None, coffee: None}
 
 
 def main(argv=None):
@@ -44,6 +48,7 @@ def main(argv=None):
     write_json(args.json, figures)
     if COST_SET in figures["stills"].get(f"x{SCALE}", {}):
         draw_costs(args.plots / "psnr_cost.png", figures)
+    draw_photos(args.plots, [network for network in networks if network.scale == SCALE])
     print(as_markdown(figures))
     return skipped.status()
 
@@ -87,6 +92,16 @@ def draw_costs(path, figures):
                          means[network["model"]]["psnr_db"], ours=True)
                for network in figures["networks"] if network["scale"] == SCALE]
     cost_figure(path, points, f"{COST_SET} x{SCALE}, Y: PSNR against cost")
+
+
+def draw_photos(folder, networks):
+    """The photos of scikit-image that are free to be shown, as every network gives them."""
+    for photo, crop in PHOTOS.items() if networks else ():
+        items = {network.model: evaluate_image(
+            photo(), network.engine.upscale, scale=SCALE, protocol=PROTOCOLS["y"])
+            for network in networks}
+        title = f"{photo.__name__}, x{SCALE}, PSNR on Y"
+        networks_figure(folder / f"still_{photo.__name__}.png", title, items, crop)
 
 
 def as_markdown(figures):
