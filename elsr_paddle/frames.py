@@ -83,7 +83,7 @@ class Frames:
         It then has half the outputs, and the pass over RGB frames is saved: together a third of
         the time that is not the encoder's.
         """
-        if not hasattr(self._engine, "yuv420") or self.colour.deep:
+        if self._engine is None or self.colour.deep:
             return None
         return self._engine.yuv420(self.colour.from_rgb(), self._from.sits_left(first))
 

@@ -48,13 +48,25 @@ class PixelShuffle:
     scale: int
 
 
+@dataclass(frozen=True)
+class Planes420:
+    """Rows of 4:2:0 video instead of RGB; comes last. The channels before it, in this order:
+
+    s rows of s values of Y, the square that an LR pixel becomes; then s/2 rows of s/2 values of Cb
+    and s/2 of Cr.
+    """
+
+    source: int
+    scale: int
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """A network: `layers` in an order where each reads only earlier ones.
 
     Attributes
     ----------
-    layers : tuple of Conv, PReLU, Add and, at the end, one PixelShuffle
+    layers : tuple of Conv, PReLU, Add and, at the end, one PixelShuffle (or Planes420)
     channels : int, of the picture: 3 for RGB, 1 for luma
     """
 
@@ -65,6 +77,16 @@ class Graph:
     def scale(self):
         """int, how many times larger the output is."""
         return self.layers[-1].scale
+
+    @property
+    def rows(self):
+        """int, output rows that a row of the picture becomes."""
+        return self.scale * 3 // 2 if isinstance(self.layers[-1], Planes420) else self.scale
+
+    @property
+    def row_values(self):
+        """int, values that a pixel of the picture contributes to each of them."""
+        return self.scale * (1 if isinstance(self.layers[-1], Planes420) else self.channels)
 
     @property
     def radius(self):
@@ -152,6 +174,42 @@ class Graph:
             raise InputError("expected a convolution or an addition before the pixel shuffle")
         layers = list(self.layers)
         layers[index] = replace(layer, bias=layer.bias + np.float32(amount))
+        return replace(self, layers=tuple(layers))
+
+    def yuv420(self, matrix, left):
+        """The same network with 4:2:0 planes as output, at half the cost of the last convolution.
+
+        Conversion and the mean of four pixels are linear, as the last convolution is, so they go
+        into its weights. What RGB would clip is kept, as YUV has room for it.
+
+        Parameters
+        ----------
+        matrix : float array (3, 4), (R, G, B, 1) -> (Y, Cb, Cr), in the unit of the network's own
+            levels, see `on_levels`
+        left : bool; a chroma sample lies at the left pixels of its 2x2 and is their mean (the
+            enlarged colour is smooth enough to be sampled), or in the middle, and of all four.
+
+        Returns
+        -------
+        Graph, or None if the scale is odd or the network not one on RGB that ends in a convolution
+        """
+        last = self.layers[-1].source
+        tail, scale = self.layers[last], self.scale
+        if self.channels != 3 or scale % 2 or not isinstance(tail, Conv):
+            return None
+        # The bias as one more weight: (3, s, s, weights)
+        values = np.concatenate([tail.kernel.reshape(len(tail.bias), -1), tail.bias[:, None]], 1)
+        planes = np.tensordot(matrix[:, :3], values.reshape(3, scale, scale, -1), 1)
+        planes[..., -1] += matrix[:, 3, None, None]
+        rows = (planes[1:, 0::2] + planes[1:, 1::2]) / 2
+        chroma = rows[:, :, 0::2] if left else (rows[:, :, 0::2] + rows[:, :, 1::2]) / 2
+        chroma = chroma.transpose(1, 0, 2, 3)  # (s/2 rows, Cb and Cr, s/2, weights)
+        values = np.concatenate([planes[0].reshape(scale**2, -1),
+                                 chroma.reshape(scale**2 // 2, -1)]).astype(np.float32)
+        layers = list(self.layers)
+        layers[last] = replace(tail, kernel=values[:, :-1].reshape(-1, *tail.kernel.shape[1:]),
+                               bias=values[:, -1])
+        layers[-1] = Planes420(last, scale)
         return replace(self, layers=tuple(layers))
 
     def _byte_order(self):

@@ -14,7 +14,7 @@ MAX_PIXELS = 2**28  # of the output: 16384 x 16384, 805 MB as RGB
 
 
 class Engine:
-    """A trained network, ready to enlarge pictures.
+    """A trained network, ready to enlarge pictures, one call at a time.
 
     Parameters
     ----------
@@ -83,6 +83,26 @@ class Engine:
             )
         plane = self._checked(plane, "(H, W)", plane.ndim == 2)
         return self._run(plane[:, :, None])[:, :, 0]
+
+    def yuv420(self, matrix, left):
+        """The same network straight to the planes of 4:2:0 video, for backends that know how.
+
+        Parameters
+        ----------
+        matrix : float array (3, 4), 8-bit (R, G, B, 1) -> (Y, Cb, Cr)
+        left : bool, whether chroma samples lie at the left of their 2x2 pixels, or in the middle
+
+        Returns
+        -------
+        callable, or None: uint8 RGB (H, W, 3) -> uint8 (H, 3 * scale / 2, scale * W). What a row
+        of the picture becomes: `scale` rows of Y, then scale / 2 rows in which, for each pixel of
+        the picture, scale / 2 values of Cb are followed by as many of Cr.
+        """
+        make = getattr(self._backend, "yuv420", None)
+        run = make(matrix, left) if make else None
+        if run is None:
+            return None
+        return lambda image: run(self._checked(image, "(H, W, 3)", image.ndim == 3))
 
     def _checked(self, image, expected, shape_fits):
         if image.dtype != np.uint8 or not shape_fits or image.size == 0:

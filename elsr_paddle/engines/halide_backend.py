@@ -28,6 +28,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 FUNCTION = "elsr_upscale"
+IN_MEMORY = "kernel compiled in memory"  # not kept for the next process
 MAX_TILE_PAIRS = 512  # of LR pixels; a few rows of all layers then take some 700 KB
 MIN_STRIPE_ROWS = 8  # LR rows; each stripe computes `radius` rows at its two edges again
 
@@ -45,9 +46,34 @@ class HalideBackend:
     tile_pixels = 2**26  # of LR; a Halide buffer holds at most 2**31 bytes
 
     def __init__(self, weights, metadata, threads=None):
-        graph = build_graph(weights, metadata).on_levels().interleaved().raised(0.5)
-        self.scale, self.channels, self.radius = graph.scale, graph.channels, graph.radius
+        self._graph = build_graph(weights, metadata).on_levels()
+        self.scale, self.channels = self._graph.scale, self._graph.channels
+        self.radius = self._graph.radius
         self._threads = threads or available_threads()
+        self._picture = _Program(self._graph.interleaved(), self._threads)
+        self.note = self._picture.note
+
+    def run(self, image):
+        """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
+        height, width = image.shape[:2]
+        rows = self._picture.run(image).reshape(self.scale * height, -1, self.channels)
+        return rows[:, : self.scale * width]
+
+    def yuv420(self, matrix, left):
+        """As `Engine.yuv420`; None too where every process would compile a second kernel anew."""
+        graph = self._graph.yuv420(matrix, left)
+        if graph is None or self.note == IN_MEMORY:
+            return None
+        planes = _Program(graph, self._threads)
+        return lambda image: planes.run(image)[:, :, : self.scale * image.shape[1]]
+
+
+class _Program:
+    """A compiled graph and its weights; each picture is cut into `threads` stripes."""
+
+    def __init__(self, graph, threads):
+        graph = graph.raised(0.5)
+        self._rows, self._threads = graph.rows, threads
         self._parameters = pack_parameters(graph)
         target = hl.get_host_target()
         kernel = Kernel(graph, target)
@@ -56,15 +82,14 @@ class HalideBackend:
         self._call, self.note = _compiled(kernel, graph, target)
 
     def run(self, image):
-        """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
+        """uint8 (H, W, channels) -> uint8 (H, rows, bytes of an output row, or a few more)."""
         height, width = image.shape[:2]
         pairs = max(-(-width // 2), self._min_pairs)
-        output = np.empty((height, self.scale, pairs, self._words), self._word_type)
+        output = np.empty((height, self._rows, pairs, self._words), self._word_type)
         tiles = -(-pairs // MAX_TILE_PAIRS)
         stripe_rows = max(-(-height // self._threads), min(height, MIN_STRIPE_ROWS))
         self._call(image, self._parameters, -(-pairs // tiles), stripe_rows, output)
-        rows = output.view(np.uint8).reshape(self.scale * height, -1, self.channels)
-        return rows[:, : self.scale * width]
+        return output.view(np.uint8).reshape(height, self._rows, -1)
 
 
 def _compiled(kernel, graph, target):
@@ -79,7 +104,7 @@ def _compiled(kernel, graph, target):
         path, was_cached = cached_library(key, build)
         function = _Library(path)
     except (OSError, RuntimeError, subprocess.SubprocessError):
-        return _in_memory(kernel, target), "kernel compiled in memory"
+        return _in_memory(kernel, target), IN_MEMORY
     return function, "kernel from the cache" if was_cached else "kernel compiled and cached"
 
 

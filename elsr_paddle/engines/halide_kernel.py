@@ -67,7 +67,7 @@ class Kernel:
         self._tile_pairs = hl.Param(hl.Int(32), "tile_pairs")
         self._stripe_rows = hl.Param(hl.Int(32), "stripe_rows")
         self.arguments = [self.image, self._parameters, self._tile_pairs, self._stripe_rows]
-        self._row_values = graph.scale * graph.channels  # of one LR pixel's output row
+        self._row_values = graph.row_values
         packed = 2 * self._row_values % 4 == 0
         self.words = 2 * self._row_values // (4 if packed else 1)
         self.word_type = np.dtype(np.uint32 if packed else np.uint8)
@@ -210,8 +210,8 @@ class Kernel:
             buffer.dim(0).set_bounds(0, extent).set_stride(1)
             buffer.dim(1).set_min(0).set_stride(extent)
             buffer.dim(buffer.dimensions() - 1).set_min(0)
-        output.dim(2).set_bounds(0, self._graph.scale)
-        self.output.bound(word, 0, self.words).bound(row, 0, self._graph.scale)
+        output.dim(2).set_bounds(0, self._graph.rows)
+        self.output.bound(word, 0, self.words).bound(row, 0, self._graph.rows)
 
     def _schedule_output(self):
         """Stripes of rows in parallel; in each, column tiles; in each, row by row. All output rows
