@@ -320,3 +320,24 @@ def test_an_engine_is_what_its_backend_is():
 
     engine = Engine(Backend(), model_name="elsr", reason="because")
     assert (engine.name, engine.scale, engine.channels, engine.reason) == ("none", 2, 3, "because")
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINES if name != "eager"])
+def test_an_8k_picture_takes_little_more_memory_than_itself(name, saved, network):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("peak memory is read as Linux gives it")
+    path = saved("elsr", 4)
+    engine_or_skip(name, *network("elsr", scale=4))
+    grown = python(f"""
+        import resource
+        import numpy as np
+        from elsr_paddle.engines import load_engine
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        engine = load_engine({str(path)!r}, engine={name!r})
+        engine.upscale(np.zeros((32, 32, 3), np.uint8))
+        before = peak()
+        engine.upscale(np.zeros((1080, 1920, 3), np.uint8))
+        print(peak() - before)
+        """)
+    assert float(grown) < 95 + 100  # MiB; the picture itself has 95
