@@ -68,23 +68,22 @@ def main(argv=None):
     if processes > 1:
         paddle.distributed.init_parallel_env()
     first = paddle.distributed.get_rank() == 0
-    say = print if first else (lambda *_, **__: None)
     if first:
+        print(f"device {device}, {processes} process(es)")
         log = logging.getLogger("elsr_paddle")
         log.setLevel(logging.INFO)
         log.addHandler(logging.StreamHandler(sys.stdout))
         log.propagate = False  # Paddle prints whatever reaches the root logger a second time
-    say(f"device {device}, {processes} process(es)")
     folder = find_data(args, first)
     weights = args.weights
     for stage in stages:
         run = make_run(stage, args)
-        best = train_stage(run, args, folder, weights, say)
+        best = train_stage(run, args, folder, weights, first)
         weights = None  # the next stage starts from this one
         if first:
-            say(f"stage {stage.number}: {best['psnr_rgb_db']:.2f} dB RGB at step {best['step']}, "
-                f"bicubic {best['bicubic_rgb_db']:.2f}; weights {run.best}, "
-                f"curves {redraw_curves(args)}")
+            print(f"stage {stage.number}: {best['psnr_rgb_db']:.2f} dB RGB at step {best['step']}, "
+                  f"bicubic {best['bicubic_rgb_db']:.2f}; weights {run.best}, "
+                  f"curves {redraw_curves(args)}")
     return 0
 
 
@@ -129,7 +128,7 @@ def make_run(stage, args):
     )
 
 
-def train_stage(run, args, folder, weights, say):
+def train_stage(run, args, folder, weights, first):
     """Train one stage; gives the metrics of its best validation."""
     from elsr_paddle import training
     from elsr_paddle.pairs import Pairs
@@ -142,33 +141,32 @@ def train_stage(run, args, folder, weights, say):
         raise InputError(f"stage {number} starts from {weights}, which is not there: train stage "
                          f"{number - 1} first, or give a file with --weights")
     run.claim(resume=args.resume, overwrite=args.overwrite)
-    if args.overwrite or not run.state.exists():
-        say(f"stage {number} starts from {weights or 'scratch'}")
+    if first and (args.overwrite or not run.state.exists()):
+        print(f"stage {number} starts from {weights or 'scratch'}")
     budget = args.memory_budget * 2**30
     train_pairs = Pairs(folder / f"train_x{scale}.h5", budget, scale)
     val_pairs = Pairs(folder / f"val_x{scale}.h5", budget, scale)
     try:
         return training.fit(run, train_pairs, val_pairs, start=weights, overwrite=args.overwrite,
                             workers=args.workers,
-                            on_metrics=metrics_printer(run, args.visualdl, say))
+                            on_metrics=metrics_printer(run, args.visualdl) if first else None)
     except KeyboardInterrupt:
-        if run.state.exists():
-            say(f"stopped; {run.state} is saved: the same command with --resume continues")
+        if first and run.state.exists():
+            print(f"stopped; {run.state} is saved: the same command with --resume continues")
         raise
 
 
-def metrics_printer(run, visualdl_folder, say):
+def metrics_printer(run, visualdl_folder):
     """A function that shows each line of metrics, and logs it for VisualDL if asked to."""
-    writer = None
-    if visualdl_folder and say is print:  # one process alone writes
-        writer = visualdl_writer(visualdl_folder / f"stage{run.stage.number}")
+    curves = visualdl_folder and visualdl_folder / f"stage{run.stage.number}"
+    writer = visualdl_writer(curves) if curves else None
 
     def show(record):
         line = "stage {stage} step {step}/{0} loss {loss:.5f}, {steps_per_second:.1f} steps/s"
         if "psnr_rgb_db" in record:
             line += ("; RGB {psnr_rgb_db:.2f} dB (bicubic {bicubic_rgb_db:.2f})"
                      ", Y {psnr_y_db:.2f} dB (bicubic {bicubic_y_db:.2f})")
-        say(line.format(run.stage.steps, **record), flush=True)
+        print(line.format(run.stage.steps, **record), flush=True)
         if writer:
             for name, value in record.items():
                 writer.add_scalar(name, value, record["step"])
