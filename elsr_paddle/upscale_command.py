@@ -73,11 +73,10 @@ def _positive(text):
 
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    from PIL import Image
+    from tqdm import tqdm
 
     from elsr_paddle.batch import plan_jobs, run_jobs
 
-    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; ours counts the output
     jobs = plan_jobs(args.inputs, args.output)
     if len(jobs) == 1 and jobs[0].output == args.output and not args.overwrite \
             and args.output.exists():
@@ -85,9 +84,11 @@ def main(argv=None):
     networks = Networks(args)
     encoder = {"codec": args.codec, "crf": args.crf, "preset": args.preset}
     results = []
-    with _sigterm_as_exit():
-        for result in run_jobs(jobs, networks.upscaler(), overwrite=args.overwrite,
-                               layout=args.compare, encoder=encoder, progress=_bar):
+    with _sigterm_as_exit(), _our_limit_alone():
+        found = run_jobs(jobs, networks.upscaler(), overwrite=args.overwrite, layout=args.compare,
+                         encoder=encoder, progress=_bar)
+        for result in tqdm(found, total=len(jobs), unit=" files", leave=False,
+                           disable=True if len(jobs) == 1 else None):
             results.append(result)
             _tell(result)
     if args.json:
@@ -167,6 +168,18 @@ def _sigterm_as_exit():
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _our_limit_alone():
+    """Suspend Pillow's limit on the pixels of an input: --max-pixels counts those of the output."""
+    from PIL import Image
+
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _bar(job, total):
