@@ -28,6 +28,7 @@ from elsr_paddle.graph import Add, Conv, Graph, PReLU, build_graph, layer_output
 from elsr_paddle.graph import evaluate as evaluate_graph
 from elsr_paddle.images import split_luma
 from elsr_paddle.published import FRAME_PIXELS
+from elsr_paddle.sources import VIDEO_SUFFIXES
 from elsr_paddle.video import numbered_frames
 
 
@@ -124,7 +125,7 @@ def evaluate_clips(folder, networks, *, on_error, protocol="rgb", every=1):
 
     Parameters
     ----------
-    folder : str or Path; each folder and each file in it is a clip.
+    folder : str or Path; each folder of frames and each video in it is a clip.
     networks, on_error, protocol : as for `evaluate_sets`
     every : int, every how many frames one is taken.
 
@@ -132,10 +133,12 @@ def evaluate_clips(folder, networks, *, on_error, protocol="rgb", every=1):
     -------
     dict, name of the clip -> dict of `evaluation.summary` with bicubic and every network.
     """
+    clips = [path for path in sorted(Path(folder).iterdir(), key=natural_key)
+             if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
     return {
         clip.name: _compared(evaluate_frames, numbered_frames(clip, every, on_error), networks,
                              on_error=on_error, protocol=PROTOCOLS[protocol])
-        for clip in sorted(Path(folder).iterdir(), key=natural_key)
+        for clip in clips
     }  # fmt: skip
 
 

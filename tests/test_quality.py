@@ -87,6 +87,8 @@ def test_a_folder_without_networks_is_refused(tmp_path):
 
 def test_the_script_gives_tables_figures_and_the_picture_of_costs(tmp_path, run_python, weights,
                                                                   sets):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/notes.txt").touch()  # what is no clip is passed over
     for number in range(5):
         write_image(tmp_path / f"clips/pan/{number}.png", coffee()[number : number + 60, 100:180])
     done = run_python("-c", SCRIPT, "--benchmarks", sets, "--clips", tmp_path / "clips",
