@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import av
 
@@ -24,7 +25,8 @@ def open_video(path, outcome):
     InputError if it is no video file, or one without video.
     """
     try:
-        container = av.open(str(path), metadata_errors="ignore")
+        # Absolute: FFmpeg takes the beginning of `12:30.mp4` for a protocol.
+        container = av.open(str(Path(path).absolute()), metadata_errors="ignore")
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
     except av.FFmpegError as error:

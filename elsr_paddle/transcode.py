@@ -68,7 +68,8 @@ def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layo
         frames = Frames(reader.stream, first, upscaler, codec,
                          _keeps_rotation(container, layout), layout, outcome)
         with atomic_write(output) as temporary, \
-                av.open(str(temporary), "w", format=container, options=_EXACT) as file:
+                av.open(str(temporary.absolute()), "w", format=container,
+                        options=_EXACT) as file:
             writer = _Writer(file, reader, frames, _options(codec, crf, preset), outcome)
             items = ahead(reader.items(frames.turns, writer.others), _DECODED)
             items = ahead(_enlarged(items, frames), _ENLARGED)

@@ -199,6 +199,20 @@ def test_a_name_that_looks_like_no_picture_is_read_by_its_content(tmp_path, upsc
     assert upscale(tmp_path / "scan.0001", "-o", tmp_path / "out.png")[0] == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["12:30 %03d.mp4", "-čaj ☕'\".mp4", "a#b?c=d.mp4", "n\nl.png"])
+def test_any_name_is_a_name(tmp_path, upscale, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    if name.endswith("png"):
+        PHOTO.save(name)
+    else:
+        write_video(Path("v.mp4"), 2)
+        Path("v.mp4").rename(name)
+    assert upscale(Path.cwd() / name if name.startswith("-") else name, "-o", "out")[0] == 0
+    assert tree(Path("out")) == [name]
+
+
 def test_a_size_beyond_the_network_fails_with_a_way_out(tmp_path, upscale):
     folder_of_pictures(tmp_path, "a.png")
     status, said = upscale(tmp_path / "a.png", "-o", tmp_path / "out.png", "--size", "640x480")
