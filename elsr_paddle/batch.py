@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import av
 from PIL import Image, UnidentifiedImageError
 
 from elsr_paddle.errors import InputError
@@ -190,7 +189,7 @@ def _attempt(job, *, upscaler, overwrite, layout, encoder, progress):
                                 **encoder)
         else:
             outcome = upscale_picture(job.source, job.output, upscaler, layout=layout)
-    except (InputError, OSError, av.FFmpegError, MemoryError) as error:
+    except (InputError, OSError, MemoryError) as error:
         return Result(job, "failed", error=_one_line(error))
     return Result(job, "done", outcome, time.perf_counter() - start)
 

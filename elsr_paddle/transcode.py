@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import av
@@ -56,8 +56,8 @@ def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layo
 
     Raises
     ------
-    InputError if the file holds no video that can be decoded, or the output cannot hold it.
-    av.FFmpegError or OSError if writing fails.
+    InputError if the file holds no video that can be decoded, if the output cannot hold it, or if
+    writing fails, as on a full disk.
     """
     outcome = Outcome()
     progress = progress or functools.partial(tqdm, disable=True)
@@ -67,9 +67,7 @@ def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layo
         first = reader.first_frame()
         frames = Frames(reader.stream, first, upscaler, codec,
                          _keeps_rotation(container, layout), layout, outcome)
-        with atomic_write(output) as temporary, \
-                av.open(str(temporary.absolute()), "w", format=container,
-                        options=_EXACT) as file:
+        with atomic_write(output) as temporary, _created(temporary, container) as file:
             writer = _Writer(file, reader, frames, _options(codec, crf, preset), outcome)
             items = ahead(reader.items(frames.turns, writer.others), _DECODED)
             items = ahead(_enlarged(items, frames), _ENLARGED)
@@ -79,6 +77,16 @@ def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layo
             writer.finish()
         reader.report()
     return outcome
+
+
+@contextmanager
+def _created(path, container):
+    """The output file, closed at the end; whatever FFmpeg meets meanwhile is an InputError."""
+    try:
+        with av.open(str(path.absolute()), "w", format=container, options=_EXACT) as file:
+            yield file
+    except av.FFmpegError as error:
+        raise InputError(f"writing failed: {error.strerror}") from error
 
 
 def _keeps_rotation(container, layout):

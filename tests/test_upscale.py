@@ -326,6 +326,26 @@ def test_it_runs_where_paddle_and_h5py_are_not_installed(tmp_path, root, nearest
     assert tree(tmp_path / "out") == ["a.png", "v.mp4"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".png"])
+def test_a_full_disk_is_one_line_and_no_file(tmp_path, root, nearest_weights, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    source = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        Image.fromarray(noise).save(source)
+    else:
+        write_video(source, 600)
+    # A limit on the size of a file fails as a full disk does, in the middle of a write.
+    code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+            "from elsr_paddle.upscale_command import entry; entry()")
+    done = subprocess.run([sys.executable, "-c", code, source, "-o", tmp_path / f"out{suffix}",
+                           "--weights", nearest_weights, "--crf", "4"], cwd=root,
+                          capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "File too large" in done.stderr.splitlines()[-1]
+    assert tree(tmp_path) == [source.name]
+
+
 def test_help_needs_no_library(root):
     code = ("import sys; sys.modules.update(dict.fromkeys(['numpy', 'av', 'PIL', 'cv2', 'tqdm']));"
             "from elsr_paddle.upscale_command import main; main(['--help'])")
