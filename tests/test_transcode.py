@@ -436,6 +436,17 @@ def test_a_comparison_is_bicubic_at_the_left(tmp_path, nearest, layout, size):
     assert np.abs(left - expected[:, :40]).mean() > 1.5 * np.abs(right - expected[:, -40:]).mean()
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_stream_without_times_that_changes_its_size_goes_on(tmp_path, nearest, network):
+    parts = [write_video(tmp_path / f"{height}.h264", moving_photo(5, height, 64))
+             for height in (48, 32)]
+    (tmp_path / "a.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    outcome = transcode(tmp_path / "a.h264", tmp_path / "out.mkv", nearest(**network, scale=2))
+    assert (outcome.width, outcome.height, outcome.frames) == (128, 96, 10)
+    assert {frame.shape for frame in decode(tmp_path / "out.mkv")} == {(96, 128, 3)}
+    assert frame_times(tmp_path / "out.mkv") == [Fraction(n, 25) for n in range(10)]
+
+
 @needs_ffmpeg
 def test_interlaced_video_is_deinterlaced_frame_for_frame(tmp_path, nearest):
     run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x64:rate=50:duration=0.8",
