@@ -5,10 +5,12 @@ and not a dependency, since installing `paddlepaddle` over the `paddlepaddle-gpu
 would replace the GPU build by the CPU one.
 """
 
+import os
 import warnings
 
 from elsr_paddle.errors import InputError
 
+os.environ.setdefault("GLOG_minloglevel", "2")  # errors only: its warnings mean nothing to users
 try:
     with warnings.catch_warnings():
         # Paddle tells everybody to install ccache, for extensions that nobody here compiles.

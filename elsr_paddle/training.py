@@ -21,9 +21,15 @@ from elsr_paddle.data import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import PROTOCOLS, score
 from elsr_paddle.framework import paddle, wait_for_all
-from elsr_paddle.images import image_to_tensor, tensor_to_image
 from elsr_paddle.luma import upscale_by_luma
-from elsr_paddle.models import build_model, load_arrays, plain_parameters, to_arrays, warm_start
+from elsr_paddle.models import (
+    build_model,
+    enlarge,
+    load_arrays,
+    plain_parameters,
+    to_arrays,
+    warm_start,
+)
 from elsr_paddle.resize import imresize
 from elsr_paddle.runs import Recorder
 
@@ -187,16 +193,14 @@ def evaluate(upscale, pairs, rows):
 
 
 def image_function(model):
-    """A network as a function from image to image, as `evaluate` and users want it."""
-
-    @paddle.no_grad()
-    def upscale(image):
-        return tensor_to_image(model(paddle.to_tensor(image_to_tensor(image))).numpy())
+    """A network as a function from RGB image to RGB image, as `evaluate` wants it."""
+    if model.channels == 3:
+        return partial(enlarge, model)
 
     def upscale_plane(luma):
-        return upscale(luma[..., None])[..., 0]
+        return enlarge(model, luma[..., None])[..., 0]
 
-    return upscale if model.channels == 3 else partial(upscale_by_luma, upscale_plane=upscale_plane)
+    return partial(upscale_by_luma, upscale_plane=upscale_plane)
 
 
 def fit(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from elsr_paddle.graph import build_graph
 
 
@@ -16,11 +14,11 @@ class EagerBackend:
 
     def __init__(self, weights, metadata, threads=None):
         from elsr_paddle.framework import paddle
-        from elsr_paddle.models import build_model, load_arrays
+        from elsr_paddle.models import build_model, enlarge, load_arrays
 
         if threads is not None:
             paddle.base.core.set_num_threads(threads)
-        self._paddle = paddle
+        self._enlarge = enlarge
         self._model = build_model(metadata)
         load_arrays(self._model, weights)
         self._model.eval()
@@ -29,8 +27,4 @@ class EagerBackend:
 
     def run(self, image):
         """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
-        tensor = np.float32(image.transpose(2, 0, 1)[None]) / np.float32(255)
-        with self._paddle.no_grad():
-            output = self._model(self._paddle.to_tensor(tensor)).numpy()
-        levels = np.rint(output[0].clip(0, 1) * np.float32(255))
-        return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
+        return self._enlarge(self._model, image)

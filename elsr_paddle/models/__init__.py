@@ -11,12 +11,13 @@ from elsr_paddle.models.arrays import (
 )
 from elsr_paddle.models.elsr import ELSR
 from elsr_paddle.models.elsr_y import ELSRY
-from elsr_paddle.models.loading import load_model
+from elsr_paddle.models.loading import enlarge, load_model
 
 __all__ = [
     "MODELS",
     "build_model",
     "count_parameters",
+    "enlarge",
     "load_arrays",
     "load_model",
     "multiply_adds",

@@ -1,8 +1,10 @@
-"""From a name or a file of weights to a network that Paddle runs."""
+"""From a name or a file of weights to a network that Paddle runs, and from image to image by it."""
 
 from elsr_paddle.checkpoint import load_weights
 from elsr_paddle.engines import find_weights
 from elsr_paddle.errors import InputError
+from elsr_paddle.framework import paddle
+from elsr_paddle.images import image_to_tensor, tensor_to_image
 
 
 def load_model(model_or_path, scale=None):
@@ -33,3 +35,19 @@ def load_model(model_or_path, scale=None):
     load_arrays(model, weights)
     model.eval()
     return model
+
+
+def enlarge(model, image):
+    """A network's output for one image, in float32 up to the end, then clipped and rounded.
+
+    Parameters
+    ----------
+    model : network with C channels
+    image : uint8 array, shape (H, W, C)
+
+    Returns
+    -------
+    uint8 array, shape (s*H, s*W, C)
+    """
+    with paddle.no_grad():
+        return tensor_to_image(model(paddle.to_tensor(image_to_tensor(image))).numpy())
