@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -39,7 +39,9 @@ def atomic_write(path):
         _flush(path.parent)
     except OSError as error:
         if error.errno and str(error.filename) in ("None", str(temporary)):
-            error.filename = str(path)  # nobody knows the temporary file, and a write names none
+            # Nobody knows the temporary file, and a write names none; PyAV's errors are read-only.
+            with suppress(AttributeError):
+                error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
