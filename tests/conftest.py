@@ -1,6 +1,7 @@
 """What several test files need: a small set of real pairs, and the scripts by path."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,14 @@ from elsr_paddle.pairs import pair_writer
 from elsr_paddle.upscaling import Target, Upscaler
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_hear_ctrl_c():
+    """A suite started in the background ignores SIGINT, and so would the processes it starts."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture(scope="session")
