@@ -163,10 +163,10 @@ def load_for_evaluation(args, weights=None):
 
     Draws the network into the folder of pictures, too.
     """
+    from elsr_paddle.architecture import architecture_figure
     from elsr_paddle.engines import load_engine
     from elsr_paddle.framework import select_device
     from elsr_paddle.models import load_model
-    from elsr_paddle.report import architecture_figure
 
     device = select_device(args.device)
     weights = weights or choose_weights(args.weights, args.scale, args.model)

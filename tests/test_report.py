@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from elsr_paddle import report
+from elsr_paddle.architecture import _traced, architecture_figure
 from elsr_paddle.errors import InputError
 from elsr_paddle.images import read_image
 from elsr_paddle.models import build_model
@@ -70,7 +71,7 @@ def test_every_figure_is_a_picture_file_without_leftovers(tmp_path):
     report.still_figure(tmp_path / "still.png", "baby.png", comparison(), {"bicubic": 30.0})
     report.frames_figure(tmp_path / "frames.png", {"bicubic": [30.0, 31.0]})
     report.losses_figure(tmp_path / "losses.png", {1: metrics(30)})
-    report.architecture_figure(tmp_path / "network.png", elsr())
+    architecture_figure(tmp_path / "network.png", elsr())
     names = ["frames.png", "losses.png", "network.png", "still.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert all(min(read_image(tmp_path / name).shape[:2]) > 300 for name in names)
@@ -140,7 +141,7 @@ def elsr(**config):
 
 
 def test_the_drawing_of_the_network_names_layers_parameters_and_cost(tmp_path, drawn):
-    report.architecture_figure(tmp_path / "network.png", elsr())
+    architecture_figure(tmp_path / "network.png", elsr())
     shown = texts(drawn[0])
     # The network of arXiv 2208.14600 with a slope per channel, 320x180 -> 1280x720.
     assert shown[-1].startswith("ELSR: 3,474 parameters, 195.96 M multiply-adds")
@@ -149,7 +150,7 @@ def test_the_drawing_of_the_network_names_layers_parameters_and_cost(tmp_path, d
 
 
 def test_the_drawing_of_the_network_finds_the_skip_by_itself():
-    nodes = report._traced(elsr())
+    nodes = _traced(elsr())
     by_name = {node.lines[0]: index for index, node in enumerate(nodes)}
     joined = [nodes[index].sources for index in (by_name["tail"], by_name["shuffle"])]
     assert joined == [[by_name["head"], by_name["body.2"]], [by_name["tail"]]]
@@ -159,15 +160,15 @@ def test_the_drawing_does_not_change_the_network_nor_depend_on_its_weights():
     model = elsr()
     for parameter in model.parameters():
         parameter.set_value(np.zeros(parameter.shape, np.float32))
-    nodes = report._traced(model)
-    assert [node.sources for node in nodes] == [node.sources for node in report._traced(elsr())]
+    nodes = _traced(model)
+    assert [node.sources for node in nodes] == [node.sources for node in _traced(elsr())]
     assert all(not parameter.numpy().any() for parameter in model.parameters())
 
 
 def test_the_drawing_of_a_network_in_training_is_that_of_the_network_it_becomes():
     model = build_model({"model": "elsr", "config": {"scale": 4}}, expansion=16)
-    assert [node.lines for node in report._traced(model)] == [
-        node.lines for node in report._traced(elsr())
+    assert [node.lines for node in _traced(model)] == [
+        node.lines for node in _traced(elsr())
     ]
 
 
