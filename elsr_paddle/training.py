@@ -305,7 +305,7 @@ def _begin(trainer, weights, identity):
 def _continue(run, trainer, identity):
     """Bring the trainer to where the saved state stands; gives the progress saved along."""
     tensors, progress = load_tensors(run.state)
-    saved = {"starts from": identity["starts from"], **progress["identity"]}  # older states lack it
+    saved = progress["identity"]
     differing = [
         f"{key}: {saved.get(key)} -> {value}"
         for key, value in identity.items()
