@@ -32,7 +32,7 @@ class ELSRY(nn.Layer):
     channels = 1
 
     def __init__(
-        self, scale=4, width=9, depth=4, head_kernel=5, tail_kernel=1, skip=True, expansion=0
+        self, scale=4, width=10, depth=2, head_kernel=3, tail_kernel=3, skip=True, expansion=0
     ):
         super().__init__()
         self.config = {
