@@ -16,7 +16,7 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write, natural_key
 from elsr_paddle.images import is_gray_file, list_images, read_image, rgb_to_y
 from elsr_paddle.metrics import psnr, ssim
-from elsr_paddle.resize import imresize, opencv_cubic
+from elsr_paddle.resize import imresize, modcrop, opencv_cubic
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,11 @@ def evaluate_image(
     ------
     InputError if the picture is too small, or `lr` or what `upscale` returns has another size.
     """
-    made, hr = make_pair(hr, scale, degradation or protocol.degradation, seed)
-    lr = made if lr is None else _of_shape(lr, made.shape, "an LR image")
+    if lr is None:
+        lr, hr = make_pair(hr, scale, degradation or protocol.degradation, seed)
+    else:
+        hr = modcrop(hr, scale)
+        _of_shape(lr, (hr.shape[0] // scale, hr.shape[1] // scale, 3), "an LR image")
     bicubic = protocol.enlarge(lr, hr.shape[:2])
     sr = _of_shape(upscale(lr), hr.shape, "an output")
     options = {"scale": scale, "gray": gray}
