@@ -103,7 +103,7 @@ def measure(folder, threads, rounds):
              for height, width in FRAMES}
     return {
         "gflops": max(gemm_rate(product) for product in gemms(threads)),
-        "multiply_adds": multiply_adds(graph),
+        "multiply_adds": graph.multiply_adds,
         "frames": interleaved(contestants(folder, graph, frame, threads), rounds),
         "engine": fastest.name,
         "sizes": interleaved(sizes, max(5, rounds // 3)),
@@ -113,11 +113,6 @@ def measure(folder, threads, rounds):
 def noise(height, width, channels=3):
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def multiply_adds(graph):
-    """Of one pixel of the smaller picture."""
-    return sum(layer.kernel.size for layer in graph.layers if isinstance(layer, Conv))
 
 
 def contestants(folder, graph, frame, threads):

@@ -89,6 +89,11 @@ class Graph:
         return self.scale * (1 if isinstance(self.layers[-1], Planes420) else self.channels)
 
     @property
+    def multiply_adds(self):
+        """int, multiply-adds for one pixel of the picture; those of the kernels alone count."""
+        return sum(layer.kernel.size for layer in self.layers if isinstance(layer, Conv))
+
+    @property
     def radius(self):
         """int, LR pixels around a pixel that its output depends on: the halo of a tile."""
         return self.leads()[INPUT]
