@@ -4,6 +4,7 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.models.initial import start_as_nearest_neighbour
 from elsr_paddle.models.linear_block import convolution
+from elsr_paddle.models.prelu import PReLU
 
 nn = paddle.nn
 
@@ -63,7 +64,7 @@ class ELSR(nn.Layer):
         self.head = convolution(3, width, 3, expansion)
         self.body = nn.Sequential(
             convolution(width, width, 3, expansion),
-            nn.PReLU(width if prelu == "channel" else 1),
+            PReLU(width if prelu == "channel" else 1),
             convolution(width, width, 3, expansion),
         )
         self.tail = convolution(width, 3 * scale**2, 3, expansion)

@@ -5,6 +5,7 @@ from elsr_paddle.framework import paddle
 from elsr_paddle.models.elsr import SCALES
 from elsr_paddle.models.initial import start_as_nearest_neighbour
 from elsr_paddle.models.linear_block import convolution
+from elsr_paddle.models.prelu import PReLU
 
 nn = paddle.nn
 
@@ -44,11 +45,11 @@ class ELSRY(nn.Layer):
             "skip": skip,
         }
         _check(**self.config)
-        self.head = nn.Sequential(convolution(1, width, head_kernel, expansion), nn.PReLU(width))
+        self.head = nn.Sequential(convolution(1, width, head_kernel, expansion), PReLU(width))
         layers = [layer for _ in range(depth) for layer in (
-            nn.PReLU(width), convolution(width, width, 3, expansion))]
+            PReLU(width), convolution(width, width, 3, expansion))]
         self.body = nn.Sequential(*layers[1:])
-        self.activation = nn.PReLU(width)
+        self.activation = PReLU(width)
         self.tail = convolution(width, scale**2, tail_kernel, expansion)
         self.shuffle = nn.PixelShuffle(scale)
         start_as_nearest_neighbour(self, passing=["head.0"] if skip else ["head.0", *self._body()])

@@ -56,7 +56,11 @@ class LinearBlock(nn.Layer):
 
     def forward(self, features):
         padding = self.skip.shape[-1] // 2
-        return nn.functional.conv2d(features, self.weight, self.bias, padding=padding)
+        linear = nn.functional.conv2d(features, self.weight, padding=padding)
+        # The bias as a convolution of ones: the same numbers, but a gradient that Paddle's CPU
+        # build computes ten times faster than that of a broadcast addition.
+        ones = paddle.ones([linear.shape[0], 1, *linear.shape[2:]])
+        return linear + nn.functional.conv2d(ones, self.bias.reshape([-1, 1, 1, 1]))
 
 
 def convolution(in_channels, out_channels, kernel, expansion):
