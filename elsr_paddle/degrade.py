@@ -35,8 +35,8 @@ def gaussian_decimate(hr, scale, seed=0):
     """
     for axis in (0, 1):
         length = hr.shape[axis]
-        matrix = weights(length, length // scale, 1 / scale, _gaussian, 8 * DECIMATE_SIGMA)
-        hr = apply(matrix, hr, axis)
+        taps = weights(length, length // scale, 1 / scale, _gaussian, 8 * DECIMATE_SIGMA)
+        hr = apply(taps, hr, axis)
     return hr
 
 

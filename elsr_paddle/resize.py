@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from elsr_paddle.errors import InputError
 
-BLOCK_VALUES = 2**17  # float64 values at work at once: they stay in the cache, whatever the image
+BAND_ROWS = 16  # output rows made at once, whose inputs as float64 stay in the cache
 CUBIC_WIDTH = 4  # input pixels the kernel covers before it is stretched against aliasing
 
 
@@ -44,8 +45,8 @@ def imresize(image, *, scale=None, size=None):
     result = image
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
         if result.shape[axis] != size[axis] or scales[axis] != 1:
-            matrix = weights(result.shape[axis], size[axis], scales[axis], cubic, CUBIC_WIDTH)
-            result = apply(matrix, result, axis)
+            taps = weights(result.shape[axis], size[axis], scales[axis], cubic, CUBIC_WIDTH)
+            result = apply(taps, result, axis)
     return result.copy() if result is image else result
 
 
@@ -94,9 +95,16 @@ def cubic(x):
     return np.where(x <= 1, inner, np.where(x <= 2, outer, 0.0))
 
 
+class Taps(NamedTuple):
+    """What one axis is resampled with: output i is weights[i] @ inputs[starts[i]:][:window]."""
+
+    starts: np.ndarray  # int64 (out_length,)
+    weights: np.ndarray  # float64 (out_length, window), rows summing to 1
+
+
 @lru_cache(maxsize=64)
 def weights(in_length, out_length, scale, kernel, kernel_width):
-    """Sparse matrix (out_length, in_length) that resamples one axis, rows summing to 1.
+    """The `Taps` that resample one axis.
 
     Pixel centres are aligned: output i lies at input (i + 0.5) / scale - 0.5. When shrinking, the
     kernel is stretched by 1 / scale. Indices beyond the edge are mirrored, the edge pixel included.
@@ -109,28 +117,44 @@ def weights(in_length, out_length, scale, kernel, kernel_width):
     taps = left[:, None] + np.arange(math.ceil(width) + 2)  # (out_length, taps)
     values = stretch * kernel(stretch * (centre[:, None] - taps))
     values /= values.sum(axis=1, keepdims=True)
-    columns = _mirror(taps.astype(np.int64) - 1, in_length)
-    rows = np.repeat(np.arange(out_length), taps.shape[1])
-    used = values.ravel() != 0
-    entries = values.ravel()[used], (rows[used], columns.ravel()[used])
-    from scipy import sparse  # late: a third of the start of `elsr`, which need not resize
+    used = np.flatnonzero(values.any(axis=0))
+    used = slice(used[0], used[-1] + 1)
+    columns = _mirror(taps[:, used].astype(np.int64) - 1, in_length)
+    window = min(columns.shape[1], in_length)
+    starts = columns.min(axis=1).clip(0, in_length - window)
+    folded = np.zeros((out_length, window))
+    # An input that is mirrored onto another adds its weight to it.
+    np.add.at(folded, (np.arange(out_length)[:, None], columns - starts[:, None]), values[:, used])
+    return Taps(starts, folded)
 
-    return sparse.csr_array(entries, shape=(out_length, in_length))
 
-
-def apply(matrix, image, axis):
+def apply(taps, image, axis):
     """Resample one axis of an image; uint8 is rounded half up and clipped, float stays float."""
     first = np.moveaxis(image, axis, 0)
-    lines = first.reshape(first.shape[0], -1)  # (length, lines across the axis)
-    result = np.empty((matrix.shape[0], lines.shape[1]), image.dtype)
-    step = max(1, BLOCK_VALUES // max(lines.shape[0], matrix.shape[0]))
-    for start in range(0, lines.shape[1], step):
-        block = matrix @ lines[:, start : start + step].astype(np.float64)
+    if first[0].size == 1:  # einsum sums a lone column in another order, which rounds otherwise
+        return apply(taps, image.repeat(2, axis=1 - axis), axis).take([0], axis=1 - axis)
+    lines = np.ascontiguousarray(first).reshape(len(first), -1)  # (length, lines across the axis)
+    result = np.empty((len(taps.starts), lines.shape[1]), image.dtype)
+    for top in range(0, len(result), BAND_ROWS):
+        band = slice(top, top + BAND_ROWS)
+        sums = _weighted_sums(lines, Taps(taps.starts[band], taps.weights[band]))
         if image.dtype == np.uint8:
-            block += 0.5  # with the truncation below MATLAB's uint8(): halves up, range clipped
-            np.clip(block, 0, 255, out=block)
-        result[:, start : start + step] = block
+            sums += 0.5  # with the truncation below MATLAB's uint8(): halves up, range clipped
+            np.clip(sums, 0, 255, out=sums)
+        result[band] = sums
     return np.ascontiguousarray(np.moveaxis(result.reshape(-1, *first.shape[1:]), 0, axis))
+
+
+def _weighted_sums(lines, taps):
+    """float64 (len(taps.starts), lines.shape[1]); each sum runs over its inputs one by one."""
+    window = taps.weights.shape[1]
+    top = taps.starts.min()
+    inputs = lines[top : taps.starts.max() + window].astype(np.float64)
+    sums = np.empty((len(taps.starts), lines.shape[1]))
+    for start, row, total in zip(taps.starts - top, taps.weights, sums):
+        # Not `@`: BLAS adds in an order of its own, and the last bit can decide a rounding.
+        np.einsum("k,kn->n", row, inputs[start : start + window], out=total)
+    return sums
 
 
 def _mirror(index, length):

@@ -115,7 +115,17 @@ def test_float_images_are_neither_rounded_nor_clipped():
     np.testing.assert_allclose(imresize(np.full((8, 8), 0.3), scale=2), 0.3, rtol=1e-12)
 
 
-def test_large_images_done_in_blocks_equal_their_parts():
+def test_a_line_alone_comes_out_as_it_does_in_a_picture():
+    image = np.random.default_rng(0).random((900, 8))  # float shows the last bit of every sum
+    small = imresize(image, size=(300, 8))
+    for column in range(8):
+        line = np.ascontiguousarray(image[:, column : column + 1])
+        alone = imresize(line, size=(300, 1))
+        np.testing.assert_array_equal(alone, small[:, column : column + 1])
+        np.testing.assert_array_equal(imresize(line.T.copy(), size=(1, 300)), alone.T)
+
+
+def test_large_images_done_in_bands_equal_their_parts():
     image = np.random.default_rng(0).integers(0, 256, (2000, 300), dtype=np.uint8)
     whole = imresize(image, size=(500, 300))
     part = np.ascontiguousarray(image[:, 100:140])
