@@ -13,11 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from elsr_paddle import cli, demo
+from elsr_paddle import cli
 from elsr_paddle.degrade import DEGRADATIONS
 from elsr_paddle.errors import InputError
-from elsr_paddle.pairs import Pairs
-from elsr_paddle.preparing import prepare
 from elsr_paddle.sources import find_clips, find_reds, split_clips
 
 
@@ -47,6 +45,9 @@ def main(argv=None):
     args = parse(argv)
     if args.sources and args.reds:
         raise InputError("expected --reds or sources but got both")
+    # Imported here so that --help works, and a missing package is told, without the extra `train`.
+    from elsr_paddle.preparing import prepare
+
     train, val = choose_clips(args)
     skipped = {}  # validation may read a frame twice: each message once
     try:
@@ -96,12 +97,16 @@ def wanted(args, clips):
 
 
 def demo_clips(args):
+    from elsr_paddle import demo
+
     folder = demo.ensure(cli.DEMO)
     args.hr_patch = args.hr_patch or demo.HR_PATCH
     return find_clips([folder / "train"]), find_clips([folder / "val"])
 
 
 def summarise(files):
+    from elsr_paddle.pairs import Pairs
+
     for file in files:
         with Pairs(file, memory_budget=0) as pairs:
             (height, width), clips = pairs.hr_size, len(set(pairs.clips))

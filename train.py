@@ -58,8 +58,10 @@ def main(argv=None):
     for one, other in (("resume", "overwrite"), ("data", "reds")):
         if getattr(args, one) and getattr(args, other):
             raise InputError(f"expected --{one} or --{other} but got both")
-    # Imported here so that --help and a mistyped stage do not wait for Paddle.
+    # Imported here so that --help and a mistyped stage do not wait for Paddle; the drawing, so that
+    # a missing matplotlib is told before the training and not after it.
     from elsr_paddle.framework import paddle, select_device
+    from elsr_paddle.report import losses_figure
 
     device = select_device(args.device)
     processes = paddle.distributed.get_world_size()
@@ -83,7 +85,7 @@ def main(argv=None):
         if first:
             print(f"stage {stage.number}: {best['psnr_rgb_db']:.2f} dB RGB at step {best['step']}, "
                   f"bicubic {best['bicubic_rgb_db']:.2f}; weights {run.best}, "
-                  f"curves {redraw_curves(args)}")
+                  f"curves {redraw_curves(args, losses_figure)}")
     return 0
 
 
@@ -182,9 +184,8 @@ def visualdl_writer(folder):
     return LogWriter(logdir=str(folder))
 
 
-def redraw_curves(args):
+def redraw_curves(args, losses_figure):
     """Draw the curves of every stage found, not only of those just trained; gives the path."""
-    from elsr_paddle.report import losses_figure
     from elsr_paddle.runs import read_metrics
 
     path = args.plots / "training_losses.png"

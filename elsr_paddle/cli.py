@@ -14,12 +14,14 @@ DATA = Path("data")
 DEMO = DATA / "demo"
 OUT = Path("out")
 PLOTS = Path("plots")
+TRAIN = ("h5py", "matplotlib", "skimage")  # what the extra `train` brings, as it is imported
 
 
 def run(main):
     """Run a script's `main` and exit: 0, 2 with one line for bad input, 130 for Ctrl-C.
 
-    What the file system refuses (no such file, not permitted, disk full) counts as bad input.
+    What the file system refuses (no such file, not permitted, disk full) counts as bad input, and
+    so does a package of the extra `train` that is not installed.
     """
     try:
         status = main()
@@ -29,6 +31,13 @@ def run(main):
         status = 141  # what a shell reports of a program that SIGPIPE ended
     except (InputError, OSError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
+        status = 2
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAIN:
+            raise
+        print(f"error: {package} is not installed: `pip install 'elsr-paddle[train]'` brings it",
+              file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         status = 130

@@ -54,7 +54,7 @@ def ssim(reference, restored, *, crop_border=0):
 
     Source: Wang et al. 2004, and its ssim.m: only whole windows count, K1 = 0.01, K2 = 0.03.
     """
-    from skimage.metrics import structural_similarity  # half a second, and SciPy with it
+    from skimage.metrics import structural_similarity  # late: half a second, and of an extra
 
     reference, restored = _comparable(reference, restored, crop_border)
     if min(reference.shape[:2]) < _SSIM_WINDOW:

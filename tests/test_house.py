@@ -79,6 +79,34 @@ def test_without_paddle_one_line_names_the_extra_and_the_gpu_wheel(run_python):
     assert "paddlepaddle-gpu" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "package"),
+    [
+        (["prepare_h5.py"], "h5py"),
+        (["prepare_h5.py"], "skimage"),
+        (["train.py", "--stage", "1"], "h5py"),
+        (["train.py", "--stage", "1"], "matplotlib"),
+        (["test.py"], "matplotlib"),
+        (["test.py"], "skimage"),
+        (["test_video.py"], "matplotlib"),
+    ],
+)
+def test_without_a_package_for_training_one_line_names_the_extra(
+    arguments, package, run_python, tmp_path
+):
+    done = run_python(
+        "-c",
+        f"import runpy, sys; sys.modules[{package!r}] = None\n"
+        f"sys.path.insert(0, {str(ROOT)!r}); sys.argv = {arguments}\n"
+        f"runpy.run_path({str(ROOT / arguments[0])!r}, run_name='__main__')",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"error: {package} is not installed: `pip install 'elsr-paddle[train]'` brings it"
+    ]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_what_the_file_system_refuses_is_one_line_with_the_file(tmp_path, run_python):
     (tmp_path / "full").symlink_to("/dev/full")
@@ -118,7 +146,7 @@ def test_paddle_is_an_extra_and_not_a_dependency():
     text = (ROOT / "pyproject.toml").read_text()
     core = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE).group(1)
     assert "paddlepaddle" not in core
-    assert 'cpu = ["paddlepaddle' in text
+    assert 'cpu = ["paddlepaddle>=3.0", "elsr-paddle[train]"]' in text
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="lists the standard library by name")

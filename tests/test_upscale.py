@@ -311,19 +311,22 @@ def test_a_batch_killed_outright_is_resumed_by_the_same_command(tmp_path, root, 
     assert tree(tmp_path / "out") == [f"{n}.png" for n in range(9)]
 
 
-def test_it_runs_where_paddle_and_h5py_are_not_installed(tmp_path, root, nearest_weights):
+@pytest.mark.parametrize("options", [("--model", "elsr", "--scale", "1.5"),
+                                     ("--model", "elsr-y", "--size", "96x72", "--compare", "side"),
+                                     ("--json",)])  # fmt: skip
+def test_it_runs_with_the_core_packages_and_halide_alone(tmp_path, root, nearest_weights, options):
     pytest.importorskip("halide", reason="needs an engine that is not Paddle")
-    folder_of_pictures(tmp_path, "a.png")
-    write_video(tmp_path / "v.mp4", 3)
-    code = ("import sys\n"
-            "sys.modules.update(dict.fromkeys(['paddle', 'h5py', 'matplotlib', 'skimage']))\n"
-            "from elsr_paddle.upscale_command import entry\n"
-            "entry()")
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png", tmp_path / "v.mp4", "-o",
-                           tmp_path / "out", "--weights", nearest_weights], cwd=root,
-                          capture_output=True, text=True)
+    source = folder_of_pictures(tmp_path / "in", "a.png")
+    PHOTO.save(source / "b.gif", save_all=True, append_images=[PHOTO.rotate(90)])
+    write_video(source / "c.mp4", 3)
+    hidden = ["paddle", "openvino", "onnxruntime", "onnx", "h5py", "matplotlib", "skimage", "scipy"]
+    code = (f"import sys; sys.modules.update(dict.fromkeys({hidden}))\n"
+            "from elsr_paddle.upscale_command import entry; entry()")
+    weights = () if "--model" in options else ("--weights", nearest_weights)
+    done = subprocess.run([sys.executable, "-c", code, source, "-o", tmp_path / "out", *options,
+                           *weights], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert tree(tmp_path / "out") == ["a.png", "v.mp4"]
+    assert tree(tmp_path / "out") == ["a.png", "b.gif", "c.mp4"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
