@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import operator
 import subprocess
+from functools import lru_cache
 from importlib import metadata as packages
 from pathlib import Path
 
@@ -86,10 +87,14 @@ class _Program:
         height, width = image.shape[:2]
         pairs = max(-(-width // 2), self._min_pairs)
         output = np.empty((height, self._rows, pairs, self._words), self._word_type)
-        tiles = -(-pairs // MAX_TILE_PAIRS)
         stripe_rows = max(-(-height // self._threads), min(height, MIN_STRIPE_ROWS))
-        self._call(image, self._parameters, -(-pairs // tiles), stripe_rows, output)
+        self._call(image, self._parameters, self._tile_pairs(pairs), stripe_rows, output)
         return output.view(np.uint8).reshape(height, self._rows, -1)
+
+    def _tile_pairs(self, pairs):
+        """Equal tiles of whole blocks, so that little is computed twice where they meet."""
+        tiles = -(-pairs // MAX_TILE_PAIRS)
+        return min(pairs, -(-pairs // (tiles * self._min_pairs)) * self._min_pairs)
 
 
 def _compiled(kernel, graph, target):
@@ -152,19 +157,28 @@ class _Buffer(ctypes.Structure):
     @classmethod
     def of(cls, array):
         """A view of a C-contiguous array, its axes turned round: Halide's innermost comes first."""
-        extents = array.shape[::-1]
-        strides = itertools.accumulate((1, *extents[:-1]), operator.mul)  # numpy's own are
-        dimensions = [  # arbitrary for an extent of 1, which Halide does not accept
-            _Dimension(0, extent, stride, 0) for extent, stride in zip(extents, strides)
-        ]
-        return cls(
-            host=array.ctypes.data,
-            type_code=cls.TYPE_CODES[array.dtype.kind],
-            type_bits=8 * array.itemsize,
-            type_lanes=1,
-            dimensions=array.ndim,
-            dim=(_Dimension * array.ndim)(*dimensions),
-        )
+        layout = _layout(array.shape, array.dtype)
+        buffer = cls.from_buffer_copy(layout)
+        buffer.host = array.__array_interface__["data"][0]
+        buffer.layout = layout  # owns the dimensions
+        return buffer
+
+
+@lru_cache
+def _layout(shape, dtype):
+    """A buffer without data; kept, since making one takes longer than small pictures can spare."""
+    extents = shape[::-1]
+    strides = itertools.accumulate((1, *extents[:-1]), operator.mul)  # numpy's own are
+    dimensions = [  # arbitrary for an extent of 1, which Halide does not accept
+        _Dimension(0, extent, stride, 0) for extent, stride in zip(extents, strides)
+    ]
+    return _Buffer(
+        type_code=_Buffer.TYPE_CODES[dtype.kind],
+        type_bits=8 * dtype.itemsize,
+        type_lanes=1,
+        dimensions=len(shape),
+        dim=(_Dimension * len(shape))(*dimensions),
+    )
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)

@@ -29,12 +29,16 @@ from elsr_paddle.graph import INPUT, Conv, PReLU
 x, side = hl.Var("x"), hl.Var("side")  # LR columns: the pair, and which of its two
 y, c = hl.Var("y"), hl.Var("c")  # LR row, channel
 term = hl.Var("term")  # which of the four products, or of the sums they are made from
+half = hl.Var("half")  # the first or the last two terms
 word, row = hl.Var("word"), hl.Var("row")  # of the output pixels that a pair becomes
 stripe, line = hl.Var("stripe"), hl.Var("line")  # y: stripes of lines
 tile, block, column, lane = hl.Var("tile"), hl.Var("block"), hl.Var("column"), hl.Var("lane")  # x
 part, channel = hl.Var("part"), hl.Var("channel")  # c: parts of channels
 
 MAX_VECTORS = 3  # neighbouring vectors of pairs computed at once
+# Pairs; each row of a stored plane takes a multiple of it. At an even number of cache lines, here
+# 11, the same place in all planes would fall into few sets of the nearest cache and fight for them.
+ROW_PAIRS = 176
 
 
 class Kernel:
@@ -231,24 +235,26 @@ class Kernel:
         """The last rows of a layer: made just before the output row that needs them."""
         width = self._graph.width(index)
         readers = [i for i in self._graph.readers(index) if not self._reads_spread(i)]
-        self._keep_rows(self._values[index], index, width, readers)
+        self._keep_rows(self._values[index], index, side, readers)
         self._schedule_blocks(index, width)
 
     def _schedule_spread(self, index):
-        width, spread = self._graph.width(index), self._spreads[index]
+        spread = self._spreads[index]
         readers = [i for i in self._graph.readers(index) if self._reads_spread(i)]
-        self._keep_rows(spread, index, width, readers)
+        self._keep_rows(spread, index, term, readers)
         spread.bound(term, 0, 4).split(x, x, lane, self._lanes, hl.TailStrategy.RoundUp)
         spread.reorder(lane, term, x, c, y).vectorize(lane).unroll(term)
 
-    def _keep_rows(self, func, index, width, readers):
+    def _keep_rows(self, func, index, which, readers):
         """Store the rows from the newest to the oldest still read, their number a power of two for
-        cheap wrapping; one row where only a spread is made from it."""
+        cheap wrapping; one row where only a spread is made from it. `which` is its second Var."""
         leads = self._graph.leads()
         oldest = [leads[reader] - self._graph.reach(reader) for reader in readers]
         rows = leads[index] - min(oldest, default=leads[index]) + 1
-        func.store_at(self.output, tile).compute_at(self.output, line).bound(c, 0, width)
+        func.store_at(self.output, tile).compute_at(self.output, line)
+        func.bound(c, 0, self._graph.width(index))
         func.fold_storage(y, 1 << (rows - 1).bit_length())
+        func.reorder_storage(x, c, which, y).align_storage(x, ROW_PAIRS)
 
     def _schedule_blocks(self, index, width):
         """Blocks of pairs and channels, with the sums they are made of in registers."""
@@ -269,13 +275,16 @@ class Kernel:
         total, taps, rows = self._sums[index]
         by_pairs = self._reads_spread(index)
         which, count = (term, 4) if by_pairs else (side, 2)
-        # What is loaded serves all that is innermost: a pixel its outputs, or a weight both sides.
-        inner = (c, which) if by_pairs else (which, c)
         total.compute_at(consumer, part).bound(which, 0, count)
         total.split(x, column, lane, self._lanes).reorder(lane, column, which, c, y)
         total.vectorize(lane).unroll(column).unroll(which).unroll(c)
         update = total.update().split(x, column, lane, self._lanes)
-        update.reorder(lane, column, *inner, rows, *taps, y)
+        # What is loaded serves all that is innermost: a pixel its outputs, or a weight both sides.
+        if by_pairs:  # over all taps with two of the terms, then with the other two
+            update.split(term, half, term, 2).reorder(lane, column, c, term, rows, *taps, half, y)
+            update.unroll(half)
+        else:
+            update.reorder(lane, column, side, c, rows, *taps, y)
         update.vectorize(lane).unroll(column).unroll(c).unroll(which)
         if self._graph.layers[index].kernel.shape[2] <= 3:  # of more, too much is kept at hand
             update.unroll(rows)
@@ -292,11 +301,10 @@ class Kernel:
     def _block(self, index, width):
         """(channels, vectors of pairs) computed at once: few enough that their sums stay in
         registers, enough that what is loaded is used more than once."""
+        fitting = self._accumulators // 2  # two sums a channel: of two sides, or of two terms
         if any(self._reads_spread(found) for found in self._convolutions(index)):
-            fitting = self._accumulators // 4  # four sums a channel
-            group = min((3, 2, 1), key=lambda group: -(-width // group) * group)
-            return group, min(2, fitting // group)
-        fitting = self._accumulators // 2  # two sums a channel
+            groups = range(fitting // 2 - 1, 0, -1)  # two vectors, and four registers for pixels
+            return min(groups, key=lambda group: -(-width // group) * group), 2
         group = -(-width // -(-width // fitting))
         return group, max(1, min(MAX_VECTORS, 6 // group))
 
