@@ -13,6 +13,7 @@ from elsr_paddle.models import (
     to_arrays,
     warm_start,
 )
+from elsr_paddle.models.prelu import PReLU
 
 
 def elsr(scale=4, expansion=0, **config):
@@ -79,6 +80,22 @@ def test_linear_blocks_continue_from_plain_weights():
     plain, wide = elsr(), elsr(expansion=32)
     load_arrays(wide, to_arrays(plain))
     assert np.abs(wide(lr_tensor()).numpy() - plain(lr_tensor()).numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_prelu_has_the_values_and_the_gradients_of_paddle_s(count):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2, 5, 4, 3)).astype(np.float32)
+    values[0, :, 0, 0] = 0
+    found = []
+    for layer in (PReLU(count), paddle.nn.PReLU(count)):
+        layer._weight.set_value(np.linspace(-0.5, 1.5, count, dtype=np.float32))
+        features = paddle.to_tensor(values, stop_gradient=False)
+        activated = layer(features)
+        (activated**2).sum().backward()
+        found.append((activated.numpy(), features.grad.numpy(), layer._weight.grad.numpy()))
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_zero_padding_and_no_clipping():
