@@ -96,6 +96,16 @@ def load_weights(path):
     return _as_float32(weights, path), metadata
 
 
+def degradation_of(metadata):
+    """How the LR images were made that a network is for, by a name in `degrade.DEGRADATIONS`.
+
+    Bicubic where its file does not tell, being older than that entry, and where the pairs that it
+    was trained on did not.
+    """
+    recorded = metadata.get("degradation", "unknown")
+    return "bicubic" if recorded == "unknown" else recorded
+
+
 def read_arrays(path):
     """The arrays of a file of weights: ours, or by its suffix a `.pdparams` from elsewhere.
 

@@ -102,13 +102,15 @@ class Recorder:
     ----------
     run : Run
     progress : dict with "step" and "best", saved along with the state.
+    degradation : str, of the training pairs, for the metadata of the weights.
     validate : callable, network -> dict of SCORES
     on_metrics : callable(dict) or None, called with each line of metrics.
     """
 
-    def __init__(self, run, progress, validate, on_metrics=None):
+    def __init__(self, run, progress, degradation, validate, on_metrics=None):
         self.run = run
         self.progress = progress
+        self.degradation = degradation
         self.validate = validate
         self.on_metrics = on_metrics or (lambda record: None)
         self.losses = []
@@ -163,6 +165,7 @@ class Recorder:
         metadata = {
             "model": self.run.network["model"],
             "config": trainer.model.config,
+            "degradation": self.degradation,
             "stage": asdict(self.run.stage),
             "seed": self.run.seed,
             "step": trainer.step,

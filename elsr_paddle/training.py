@@ -251,7 +251,9 @@ def fit(
         return progress["best"]
     recorder = None
     if rank == 0:
-        recorder = Recorder(run, progress, _validation(run, val_pairs), on_metrics)
+        recorder = Recorder(
+            run, progress, train_pairs.degradation, _validation(run, val_pairs), on_metrics
+        )
     wait_for_all(f"{run.folder} begins")
     with _stop_signals(enabled=world_size == 1) as stop_requested:
         for lr, hr in batches.loader(trainer.step, run.stage.steps, workers=workers):
@@ -288,6 +290,7 @@ def _identity(run, train_pairs, world_size, weights):
         "seed": run.seed,
         "amp": run.amp,
         "training pairs": len(train_pairs),
+        "degradation": train_pairs.degradation,
         "processes": world_size,
         # So that a stage is not taken for done when the one before has been trained anew.
         "starts from": None if weights is None else fingerprint(weights),
@@ -305,7 +308,8 @@ def _begin(trainer, weights, identity):
 def _continue(run, trainer, identity):
     """Bring the trainer to where the saved state stands; gives the progress saved along."""
     tensors, progress = load_tensors(run.state)
-    saved = progress["identity"]
+    # What an older state does not tell of its pairs is taken to be the same.
+    saved = {"degradation": identity["degradation"], **progress["identity"]}
     differing = [
         f"{key}: {saved.get(key)} -> {value}"
         for key, value in identity.items()

@@ -9,7 +9,13 @@ import sys
 import numpy as np
 import pytest
 
-from elsr_paddle.checkpoint import load_pdparams, load_tensors, load_weights, save_tensors
+from elsr_paddle.checkpoint import (
+    degradation_of,
+    load_pdparams,
+    load_tensors,
+    load_weights,
+    save_tensors,
+)
 from elsr_paddle.errors import InputError
 from elsr_paddle.models import build_model, load_arrays, to_arrays
 
@@ -33,6 +39,13 @@ def test_weights_and_metadata_come_back_as_they_were(weights_file, model):
     assert metadata == METADATA
     assert all((weights[name] == array).all() for name, array in to_arrays(model).items())
     assert weights_file.stat().st_size < 20_000
+
+
+def test_a_file_that_does_not_tell_its_lr_is_for_bicubic_s():
+    assert degradation_of({"degradation": "opencv_cubic"}) == "opencv_cubic"
+    assert degradation_of({"degradation": "bicubic"}) == "bicubic"
+    assert degradation_of({}) == "bicubic"  # older than the entry
+    assert degradation_of({"degradation": "unknown"}) == "bicubic"  # trained on the port's pairs
 
 
 def test_any_truncation_is_refused(weights_file):

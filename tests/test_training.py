@@ -13,10 +13,11 @@ import pytest
 
 from elsr_paddle.checkpoint import load_tensors, load_weights, save_tensors
 from elsr_paddle.data import PatchBatches
+from elsr_paddle.degrade import make_pair
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.models import to_arrays
-from elsr_paddle.pairs import Pairs
+from elsr_paddle.pairs import Pairs, pair_writer
 from elsr_paddle.runs import Run, read_metrics
 from elsr_paddle.stages import STAGES
 from elsr_paddle.training import Trainer, evaluate, fit, image_function, to_tensor
@@ -33,6 +34,17 @@ def make_run(folder, number=1, steps=8, **row):
 def train(run, data, **options):
     scale = run.stage.scale
     return fit(run, Pairs(data / f"train_x{scale}.h5"), Pairs(data / f"val_x{scale}.h5"), **options)
+
+
+@pytest.fixture(scope="module")
+def aliased_data(tmp_path_factory, training_data):
+    """The HR images of the x2 training data with LR images by OpenCV's cubic."""
+    folder, kind = tmp_path_factory.mktemp("aliased"), "opencv_cubic"
+    for part in ("train", "val"):
+        with pair_writer(folder / f"{part}_x2.h5", scale=2, degradation=kind) as pairs:
+            for _, hr in Pairs(training_data / f"{part}_x2.h5"):
+                pairs.add(*make_pair(hr, 2, kind), clip=part)
+    return folder
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_one_others(tmp_path, training_data):
@@ -86,6 +98,14 @@ def test_training_on_a_photo_lowers_the_loss_and_beats_the_start(tmp_path, train
     assert metadata["step"] == best["step"]
 
 
+def test_weights_tell_on_what_lr_they_were_trained(tmp_path, training_data, aliased_data):
+    for data, degradation in ((training_data, "bicubic"), (aliased_data, "opencv_cubic")):
+        run = make_run(tmp_path / degradation, steps=2)
+        train(run, data)
+        for path in (run.best, run.last):
+            assert load_weights(path)[1]["degradation"] == degradation
+
+
 def test_validation_is_the_mean_of_per_image_psnrs_of_8_bit_pictures(tmp_path, training_data):
     pairs = Pairs(training_data / "val_x2.h5")
     model = Trainer(make_run(tmp_path)).network()
@@ -131,6 +151,17 @@ def test_a_state_of_another_run_is_refused(tmp_path, training_data):
     for other in (replace(run, seed=5), make_run(tmp_path, steps=9), make_run(tmp_path, loss="l2")):
         with pytest.raises(InputError, match="belongs to another run"):
             train(other, training_data)
+
+
+def test_a_state_is_continued_with_lr_of_its_own_kind_alone(tmp_path, training_data, aliased_data):
+    run = make_run(tmp_path)
+    train(run, training_data)
+    with pytest.raises(InputError, match="run .degradation: bicubic -> opencv_cubic"):
+        train(run, aliased_data)
+    tensors, progress = load_tensors(run.state)
+    del progress["identity"]["degradation"]  # as older versions left it
+    save_tensors(run.state, tensors, progress)
+    assert train(run, training_data) == progress["best"]
 
 
 def test_a_run_stays_until_the_one_that_overwrites_it_can_begin(tmp_path, training_data):
