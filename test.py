@@ -47,7 +47,8 @@ def load(args):
     """The network asked for; for --benchmarks without such a choice, all kinds that there are."""
     if args.weights or args.model or not args.benchmarks:
         return [cli.load_for_evaluation(args)]
-    return [cli.load_for_evaluation(args, weights) for weights in cli.all_weights(args.scale)]
+    found = cli.all_weights(args.scale, args.degradation)
+    return [cli.load_for_evaluation(args, weights) for weights in found]
 
 
 def find_sets(args, scale, skipped):

@@ -50,15 +50,17 @@ def _one_line(error):
     return " ".join((f"{file}: {reason}" if file else str(error)).split())
 
 
-def choose_weights(given=None, scale=None, model=None):
+def choose_weights(given=None, scale=None, model=None, degradation="bicubic"):
     """The file of weights a script works with.
 
     Parameters
     ----------
     given : str, Path or None; what --weights says, a file or the name of a shipped network.
     scale : int or None; what --scale says.
-    model : str or None; what --model says: the shipped network, and only where none is shipped
-        one trained here. With neither, it is the newest one trained here, else the shipped `elsr`.
+    model : str or None; what --model says: the shipped network, the one for LR of that kind where
+        there is one; and only where none is shipped one trained here. With neither `given` nor
+        `model`, `default_weights` of `elsr`.
+    degradation : str, how the LR is made, a name in `degrade.DEGRADATIONS`.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def choose_weights(given=None, scale=None, model=None):
     ------
     InputError as `default_weights`, if `given` is a name that is not shipped, or if both are given.
     """
-    from elsr_paddle.engines import find_weights
+    from elsr_paddle.engines import find_shipped, find_weights
 
     if given and model:
         raise InputError("expected --weights or --model but got both; give one of them")
@@ -76,17 +78,21 @@ def choose_weights(given=None, scale=None, model=None):
         return find_weights(given, scale)
     if model:
         with suppress(InputError):
-            return find_weights(model, scale)
-    return default_weights(model or "elsr", scale or 4)
+            return find_shipped(model, scale, degradation)
+    return default_weights(model or "elsr", scale or 4, degradation)
 
 
-def default_weights(model, scale):
+def default_weights(model, scale, degradation="bicubic"):
     """The best weights of the newest stage under out/ with that scale, else the shipped ones.
+
+    Those trained on LR of another kind stand back, unless nothing there is, shipped or trained, is
+    for LR of this kind.
 
     Parameters
     ----------
     model : str, as in the weights' metadata
     scale : int
+    degradation : str, as for `choose_weights`
 
     Returns
     -------
@@ -96,24 +102,38 @@ def default_weights(model, scale):
     ------
     InputError, which says how to train, if there are none; or if a stage's file is damaged.
     """
+    from elsr_paddle.checkpoint import degradation_of
+
+    for_other_lr = []
+    for path, metadata in _trained_then_shipped(model, scale, degradation):
+        if degradation_of(metadata) == degradation:
+            return path
+        for_other_lr.append(path)
+    if for_other_lr:
+        return for_other_lr[0]
+    raise InputError(f"no weights of {model} x{scale} under {OUT}/stage1 ... stage5, and none "
+                     "are shipped; run `python train.py --stage 1..5` or give --weights")
+
+
+def _trained_then_shipped(model, scale, degradation):
+    """(path, metadata) of what there is of a model, the newest stage first."""
     from elsr_paddle.checkpoint import load_weights
-    from elsr_paddle.engines import find_weights
+    from elsr_paddle.engines import find_shipped
     from elsr_paddle.stages import STAGES
 
     trained = (OUT / f"stage{number}" / "best.safetensors" for number in sorted(STAGES)[::-1])
     for path in filter(Path.is_file, trained):
         metadata = load_weights(path)[1]
         if (metadata["model"], metadata["config"].get("scale")) == (model, scale):
-            return path
+            yield path, metadata
     try:
-        return find_weights(model, scale)
-    except InputError as error:
-        raise InputError(f"no weights of {model} x{scale} under {OUT}/stage1 ... stage5, and none "
-                         "are shipped; run `python train.py --stage 1..5` or give --weights"
-                         ) from error
+        shipped = find_shipped(model, scale, degradation)
+    except InputError:
+        return
+    yield shipped, load_weights(shipped)[1]
 
 
-def all_weights(scale=None):
+def all_weights(scale=None, degradation="bicubic"):
     """The files that `default_weights` takes: of `elsr`, and of other networks where there are any.
 
     Raises
@@ -122,10 +142,10 @@ def all_weights(scale=None):
     """
     from elsr_paddle.graph import GRAPHS
 
-    files = [default_weights("elsr", scale or 4)]
+    files = [default_weights("elsr", scale or 4, degradation)]
     for model in GRAPHS.keys() - {"elsr"}:
         with suppress(InputError):
-            files.append(default_weights(model, scale or 4))
+            files.append(default_weights(model, scale or 4, degradation))
     return files
 
 
@@ -137,9 +157,11 @@ def parse_evaluation(parser, argv, name):
 
     add = parser.add_argument
     add("--model", choices=GRAPHS, help="a network that ships with the package: elsr (RGB, as in "
-        "the paper) or elsr-y (luma, for the same cost)")
-    add("--weights", help="a .safetensors file, or the name of a shipped network "
-        "(default: the newest stage under out/, else the shipped elsr)")
+        "the paper) or elsr-y (luma, for the same cost); the one made for LR of the kind tested, "
+        "such as elsr-aliased for OpenCV's cubic, where there is one")
+    add("--weights", help="a .safetensors file, or the name of a shipped network, such as "
+        "elsr-aliased (default: the newest stage under out/ trained on LR of the kind tested, else "
+        "what --model elsr takes)")
     add("--scale", type=int, help="of the network (default: what the weights say, else 4)")
     add("--protocol", choices=PROTOCOLS, default="y", help="y: luma, border of `scale` pixels left "
         "out (stills in papers); rgb: full frame (REDS); port: as the PyTorch port, with OpenCV's "
@@ -173,14 +195,16 @@ def load_for_evaluation(args, weights=None):
     Draws the network into the folder of pictures, too.
     """
     from elsr_paddle.architecture import architecture_figure
+    from elsr_paddle.checkpoint import degradation_of, load_weights
     from elsr_paddle.engines import load_engine
     from elsr_paddle.framework import select_device
     from elsr_paddle.models import load_model
 
     device = select_device(args.device)
-    weights = weights or choose_weights(args.weights, args.scale, args.model)
+    weights = weights or choose_weights(args.weights, args.scale, args.model, args.degradation)
     engine = load_engine(weights, scale=args.scale, engine=args.engine)
-    print(f"weights {weights} ({engine.model_name} x{engine.scale}), "
+    made_for = degradation_of(load_weights(weights)[1])
+    print(f"weights {weights} ({engine.model_name} x{engine.scale}) for {made_for} LR, "
           f"engine {engine.name} on {device}, protocol {args.protocol}")
     model = load_model(weights)
     suffix = "" if engine.model_name == "elsr" else f"_{engine.model_name}"

@@ -35,7 +35,9 @@ def build_parser():
     size.add_argument("--scale", type=_scale, help="2, 3, 4, or between, as 1.5; default 4")
     size.add_argument("--size", type=_size, metavar="WxH", help="exactly this (video: even)")
     size.add_argument("--fit", type=_size, metavar="WxH", help="as large as fits this box")
-    parser.add_argument("--model", default="elsr", help="elsr (colour), elsr-y (luma, for video)")
+    parser.add_argument("--model", default="elsr", help="elsr (colour), elsr-y (luma, for video); "
+                        "elsr-aliased, elsr-y-aliased: for pictures made small without "
+                        "antialiasing, x4; default elsr")
     parser.add_argument("--weights", type=Path, help="weights of your own (.safetensors)")
     parser.add_argument("--engine", default="auto", help="auto, halide, openvino, paddle, ...")
     parser.add_argument("--threads", type=_positive, help="default: all cores")

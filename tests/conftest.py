@@ -119,11 +119,15 @@ def nearest():
 
 @pytest.fixture(scope="session")
 def save_nearest():
-    """Writes weights of an ELSR that repeats every pixel: save_nearest(path, scale=4)."""
+    """Writes weights of an ELSR that repeats every pixel: save_nearest(path, scale=4).
 
-    def save(path, scale=4):
+    What else is given goes into their metadata: save_nearest(path, degradation="opencv_cubic").
+    """
+
+    def save(path, scale=4, **metadata):
         config = {"scale": scale, "width": 6, "prelu": "channel"}
-        save_tensors(path, _nearest_arrays(scale), {"model": "elsr", "config": config})
+        metadata = {"model": "elsr", "config": config, **metadata}
+        save_tensors(path, _nearest_arrays(scale), metadata)
         return path
 
     return save

@@ -224,6 +224,61 @@ def test_a_network_that_is_named_is_the_shipped_one_or_else_the_one_trained_here
         cli.choose_weights(model="elsr-y")
 
 
+def test_the_shipped_network_made_for_the_lr_that_is_tested_is_taken(out, shipped, save_nearest):
+    plain, plain_x2 = (save_nearest(shipped / f"elsr_x{scale}.safetensors", scale)
+                       for scale in (4, 2))
+    aliased = save_nearest(shipped / "elsr-aliased_x4.safetensors", degradation="opencv_cubic")
+    for model in (None, "elsr"):
+        assert cli.choose_weights(model=model) == plain
+        assert cli.choose_weights(model=model, degradation="opencv_cubic") == aliased
+        assert cli.choose_weights(model=model, degradation="blur_noise") == plain  # nothing fits
+        assert cli.choose_weights(scale=2, model=model, degradation="opencv_cubic") == plain_x2
+    assert cli.choose_weights("elsr", degradation="opencv_cubic") == plain  # as was asked for
+    assert cli.choose_weights("elsr-aliased") == aliased
+    assert cli.all_weights(degradation="opencv_cubic") == [aliased]
+    with pytest.raises(InputError, match="elsr-aliased at x2"):
+        cli.choose_weights("elsr-aliased", 2)
+
+
+def test_what_was_trained_here_comes_first_where_it_was_trained_on_such_lr(
+        out, shipped, save_nearest):
+    trained = save_nearest(out / "stage4/best.safetensors")
+    save_nearest(shipped / "elsr_x4.safetensors")
+    aliased = save_nearest(shipped / "elsr-aliased_x4.safetensors", degradation="opencv_cubic")
+    assert cli.choose_weights(degradation="bicubic") == trained
+    assert cli.choose_weights(degradation="opencv_cubic") == aliased
+    assert cli.choose_weights(degradation="blur_noise") == trained  # nothing fits
+    fitting = save_nearest(out / "stage3/best.safetensors", degradation="opencv_cubic")
+    assert cli.choose_weights(degradation="bicubic") == trained
+    assert cli.choose_weights(degradation="opencv_cubic") == fitting
+
+
+@pytest.mark.parametrize("protocol, name", [("y", "{}_x4"), ("rgb", "{}_x4"),
+                                            ("port", "{}-aliased_x4")])
+@pytest.mark.parametrize("script, models", [("test.py", ["elsr", "elsr-y"]),
+                                            ("test_video.py", ["elsr"])])
+def test_each_protocol_takes_the_networks_for_its_lr_and_says_so(
+        root, out, shipped, tmp_path, network, capsys, script, models, protocol, name):
+    for model in ("elsr", "elsr-y"):
+        weights, metadata = network(model, scale=4)
+        save_tensors(shipped / f"{model}_x4.safetensors", weights, metadata)
+        metadata = {**metadata, "degradation": "opencv_cubic"}
+        save_tensors(shipped / f"{model}-aliased_x4.safetensors", weights, metadata)
+    write_image(tmp_path / "sets/Mine/HR/a.png", photo())
+    given = {"test.py": ["--benchmarks", tmp_path / "sets"],
+             "test_video.py": [tmp_path / "sets/Mine/HR", "--out", tmp_path / "gifs"]}[script]
+    arguments = [*given, "--protocol", protocol, "--plots", tmp_path / "plots",
+                 "--json", tmp_path / "test.json"]  # fmt: skip
+    assert runpy.run_path(str(root / script))["main"](list(map(str, arguments))) == 0
+    printed = capsys.readouterr().out
+    told = [line for line in printed.splitlines() if line.startswith("weights")]
+    degradation = PROTOCOLS[protocol].degradation
+    assert len(told) == len(models)
+    for line, model in zip(told, models):
+        file = shipped / f"{name.format(model)}.safetensors"
+        assert line.startswith(f"weights {file} ({model} x4) for {degradation} LR")
+
+
 def test_every_kind_of_network_there_is_takes_part_in_the_comparison(out, shipped, save_nearest,
                                                                      network):
     trained = save_nearest(out / "stage4/best.safetensors")

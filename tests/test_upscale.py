@@ -252,6 +252,19 @@ def test_the_shipped_network_is_taken_for_each_scale(tmp_path, monkeypatch, near
     assert "elsr_x2.safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("scale, size", [("1.5", (96, 72)), ("2", (128, 96)), ("4", (256, 192))])
+def test_a_network_of_x4_alone_serves_the_smaller_scales_too(tmp_path, monkeypatch, save_nearest,
+                                                             capsys, scale, size):
+    folder_of_pictures(tmp_path, "a.png")
+    save_nearest(tmp_path / "weights/elsr-aliased_x4.safetensors", degradation="opencv_cubic")
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--model", "elsr-aliased", "--scale", scale]
+    assert main(["a.png", "-o", "out.png", *arguments]) == 0
+    assert size_of("out.png") == size
+    assert "elsr-aliased_x4.safetensors" in capsys.readouterr().err
+
+
 def test_nothing_trained_and_nothing_shipped_says_how_to_train(tmp_path, monkeypatch):
     folder_of_pictures(tmp_path, "a.png")
     monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "weights")

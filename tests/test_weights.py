@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut, chelsea
 
-from elsr_paddle.checkpoint import load_weights
+from elsr_paddle.checkpoint import degradation_of, load_weights
 from elsr_paddle.engines import find_weights, load_engine
+from elsr_paddle.engines.loading import SUFFIXES, WEIGHTS
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import PROTOCOLS, evaluate_image
 from elsr_paddle.graph import build_graph
@@ -32,6 +33,13 @@ def test_a_shipped_file_is_the_network_of_its_name(model, scale):
     load_arrays(network, weights)  # refuses what is missing, unknown or of another shape
     assert build_graph(weights, metadata).channels == (3 if model == "elsr" else 1)
     assert {"stage", "seed", "step", "versions"} <= set(metadata)  # how it was trained
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_a_shipped_file_is_called_by_its_model_its_lr_and_its_scale(path):
+    metadata = load_weights(path)[1]
+    name = metadata["model"] + SUFFIXES[degradation_of(metadata)]
+    assert path.stem == f"{name}_x{metadata['config']['scale']}"
 
 
 def test_networks_cost_no_more_than_the_papers():

@@ -5,6 +5,20 @@ network on another library and gives the same picture within one level.
 """
 
 from elsr_paddle.engines.engine import MAX_PIXELS, Engine
-from elsr_paddle.engines.loading import ENGINES, find_weights, load_engine, make_engine
+from elsr_paddle.engines.loading import (
+    ENGINES,
+    find_shipped,
+    find_weights,
+    load_engine,
+    make_engine,
+)
 
-__all__ = ["ENGINES", "MAX_PIXELS", "Engine", "find_weights", "load_engine", "make_engine"]
+__all__ = [
+    "ENGINES",
+    "MAX_PIXELS",
+    "Engine",
+    "find_shipped",
+    "find_weights",
+    "load_engine",
+    "make_engine",
+]

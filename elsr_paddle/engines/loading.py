@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.graph import build_graph, evaluate
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+
+# How LR was made, as in degrade.DEGRADATIONS -> what follows the name of the model in the name of
+# the network that is shipped for such LR.
+SUFFIXES = {"bicubic": "", "opencv_cubic": "-aliased"}
 
 # Fastest first, as measured (benchmarks/README.md); imported only when asked for.
 ENGINES = {
@@ -99,6 +104,28 @@ def find_weights(model_or_path, scale=None):
             f"{model_or_path} at x{scale or 4}"
         )
     return shipped
+
+
+def find_shipped(model, scale=None, degradation="bicubic"):
+    """The shipped network for LR of one kind; where there is none, the one for bicubic's.
+
+    Parameters
+    ----------
+    model : str, as in the weights' metadata
+    scale : int or None, as for `find_weights`
+    degradation : str, a name in `degrade.DEGRADATIONS`
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError if the model is not shipped at that scale.
+    """
+    with suppress(InputError):
+        return find_weights(f"{model}{SUFFIXES.get(degradation, '')}", scale)
+    return find_weights(model, scale)
 
 
 def _backend(name, weights, metadata, threads):
