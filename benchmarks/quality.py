@@ -48,15 +48,20 @@ def main(argv=None):
     write_json(args.json, figures)
     if COST_SET in figures["stills"].get(f"x{SCALE}", {}):
         draw_costs(args.plots / "psnr_cost.png", figures)
-    draw_photos(args.plots, [network for network in networks if network.scale == SCALE])
+    draw_photos(args.plots, [n for n in for_matlab(networks) if n.scale == SCALE])
     print(as_markdown(figures))
     return skipped.status()
 
 
+def for_matlab(networks):
+    """The networks for LR by MATLAB's bicubic, the only ones that are shown on it."""
+    return [network for network in networks if network.degradation == "bicubic"]
+
+
 def measure(networks, args, skipped):
     """Every figure that is printed, as nested dicts."""
-    by_scale = {scale: [n for n in networks if n.scale == scale]
-                for scale in sorted({network.scale for network in networks})}
+    by_scale = {scale: [n for n in for_matlab(networks) if n.scale == scale]
+                for scale in sorted({n.scale for n in for_matlab(networks)})}
     options = {"on_error": skipped}
     figures = {
         "about": about(),
@@ -64,40 +69,49 @@ def measure(networks, args, skipped):
         "stills": {f"x{scale}": quality.evaluate_sets(args.benchmarks, same_scale, **options)
                    for scale, same_scale in by_scale.items()},
     }
-    if SCALE in by_scale:
+    of_every_kind = [network for network in networks if network.scale == SCALE]
+    if of_every_kind:
         figures["opencv_cubic"] = quality.evaluate_sets(
-            args.benchmarks, by_scale[SCALE], degradation="opencv_cubic", **options)
+            args.benchmarks, of_every_kind, degradation="opencv_cubic", **options)
+        clips = (("rgb", by_scale.get(SCALE), 1), ("port", of_every_kind, PORT_EVERY))
         figures["clips"] = args.clips and {
-            protocol: quality.evaluate_clips(args.clips, by_scale[SCALE], protocol=protocol,
-                                             every=every, **options)
-            for protocol, every in (("rgb", 1), ("port", PORT_EVERY))}
+            protocol: quality.evaluate_clips(args.clips, chosen, protocol=protocol, every=every,
+                                             **options)
+            for protocol, chosen, every in clips if chosen}
     return figures
 
 
 def described(network, benchmarks):
     """What a network is; its engine's error and its layers' values on the first of the sets."""
-    name, stills = next(iter(find_sets(benchmarks, network.scale).items()))
+    sets = find_sets(benchmarks, network.scale, given_lr=network.degradation == "bicubic")
+    name, stills = next(iter(sets.items()))
     images = [read_image(still.lr_path) if still.lr_path
-              else make_pair(read_image(still.path), network.scale)[0] for still in stills]
+              else make_pair(read_image(still.path), network.scale, network.degradation)[0]
+              for still in stills]
     return {**network.record(), "measured_on": name,
             "engine_error": quality.disagreement(network, images),
             "ranges": quality.value_ranges(network.graph, images)}
+
+
+def evaluated(networks, scale, means):
+    """The descriptions of the networks of a scale that have a mean."""
+    return [n for n in networks if n["scale"] == scale and n["name"] in means]
 
 
 def draw_costs(path, figures):
     means = figures["stills"][f"x{SCALE}"][COST_SET]["mean"]
     points = [CostPoint(row.method, row.multiply_adds, row.psnr_db[COST_SET])
               for row in published(SCALE, [COST_SET])]
-    points += [CostPoint(network["model"].upper(), network["multiply_adds"],
-                         means[network["model"]]["psnr_db"], ours=True)
-               for network in figures["networks"] if network["scale"] == SCALE]
+    points += [CostPoint(network["name"].upper(), network["multiply_adds"],
+                         means[network["name"]]["psnr_db"], ours=True)
+               for network in evaluated(figures["networks"], SCALE, means)]
     cost_figure(path, points, f"{COST_SET} x{SCALE}, Y: PSNR against cost")
 
 
 def draw_photos(folder, networks):
     """The photos of scikit-image that are free to be shown, as every network gives them."""
     for photo, crop in PHOTOS.items() if networks else ():
-        items = {network.model: evaluate_image(
+        items = {network.name: evaluate_image(
             photo(), network.engine.upscale, scale=SCALE, protocol=PROTOCOLS["y"])
             for network in networks}
         title = f"{photo.__name__}, x{SCALE}, PSNR on Y"
@@ -108,9 +122,12 @@ def as_markdown(figures):
     return "\n\n".join([
         figures["about"],
         networks_section(figures["networks"]),
-        *(stills_section(scale, sets, figures["networks"])
+        *(stills_section(f"{scale}: PSNR on Y in dB / SSIM, LR by MATLAB's bicubic", sets,
+                         int(scale[1:]), figures["networks"], comparable=True)
           for scale, sets in figures["stills"].items()),
-        *other_lr_section(figures),
+        *([stills_section(f"x{SCALE}, LR by OpenCV's cubic, which does not antialias",
+                          figures["opencv_cubic"], SCALE, figures["networks"], comparable=False)]
+          if "opencv_cubic" in figures else []),
         *clips_section(figures.get("clips")),
         *map(ranges_section, figures["networks"]),
     ])
@@ -118,42 +135,34 @@ def as_markdown(figures):
 
 def networks_section(networks):
     rows = [
-        [network["file"], f"{network['parameters']:,}", network["multiply_adds"] / 1e6,
-         network["engine"], network["engine_error"]["levels"],
+        [network["file"], network["degradation"], f"{network['parameters']:,}",
+         network["multiply_adds"] / 1e6, network["engine"], network["engine_error"]["levels"],
          f"{network['engine_error']['share']:.4%}"]
         for network in networks
     ]
-    headers = ["network", "parameters", "M multiply-adds", "engine", "levels", "values that differ"]
+    headers = ["network", "for LR by", "parameters", "M multiply-adds", "engine", "levels",
+               "values that differ"]
     return ("### The networks\n\nMultiply-adds are those of a 320x180 frame. The last two columns: "
             "how far the engine's output is from the network in float64, rounded.\n\n"
             + table(headers, rows))
 
 
-def stills_section(scale, sets, networks):
-    ours = {n["model"]: n["parameters"] for n in networks if f"x{n['scale']}" == scale}
-    number = int(scale[1:])
-    text = benchmark_table(sets, ours, scale=number, comparable=True)
-    return (f"### Stills, {scale}: PSNR on Y in dB / SSIM, LR by MATLAB's bicubic\n\n{text}\n\n"
-            + "\n".join(below(sets, model) for model in ours))
+def stills_section(title, sets, scale, networks, *, comparable):
+    means = next(iter(sets.values()))["mean"]
+    ours = {n["name"]: n["parameters"] for n in evaluated(networks, scale, means)}
+    return (f"### Stills, {title}\n\n"
+            + benchmark_table(sets, ours, scale=scale, comparable=comparable) + "\n\n"
+            + "\n".join(below(sets, name) for name in ours))
 
 
-def below(results, model):
+def below(results, name):
     """A line on the pictures on which a network does not beat bicubic."""
-    found = quality.below_bicubic(results, model)
+    found = quality.below_bicubic(results, name)
     total = sum(len(figures["items"]) for figures in results.values())
     names = ", ".join(f"{f['set']}/{f['name']} ({f['network_db']:.2f} against "
                       f"{f['bicubic_db']:.2f})" for f in found)
-    return (f"- {model.upper()}: not above bicubic on {len(found)} of {total} pictures"
+    return (f"- {name.upper()}: not above bicubic on {len(found)} of {total} pictures"
             + (f": {names}" if 0 < len(found) < total else ""))
-
-
-def other_lr_section(figures):
-    if "opencv_cubic" in figures:
-        ours = {n["model"]: n["parameters"] for n in figures["networks"] if n["scale"] == SCALE}
-        sets = figures["opencv_cubic"]
-        yield (f"### Stills, x{SCALE}, LR by OpenCV's cubic, which does not antialias\n\n"
-               + benchmark_table(sets, ours, scale=SCALE, comparable=False) + "\n\n"
-               + "\n".join(below(sets, model) for model in ours))
 
 
 def clips_section(clips):
@@ -161,10 +170,10 @@ def clips_section(clips):
     titles = {"rgb": "REDS protocol: RGB, full frame, LR by MATLAB's bicubic",
               "port": f"the port's protocol: LR by OpenCV's cubic, every {PORT_EVERY}th frame"}
     for protocol, results in (clips or {}).items():
-        models = [key for key in next(iter(results.values()))["mean"] if key != "bicubic"]
+        names = [key for key in next(iter(results.values()))["mean"] if key != "bicubic"]
         yield (f"### Clips, x{SCALE}, {titles[protocol]}, PSNR in dB\n\n"
-               + clips_table(results, models, others[protocol]) + "\n\n"
-               + "\n".join(below(results, model) for model in models))
+               + clips_table(results, names, others[protocol]) + "\n\n"
+               + "\n".join(below(results, name) for name in names))
 
 
 def ranges_section(network):

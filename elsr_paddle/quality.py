@@ -6,12 +6,13 @@ Paddle.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from elsr_paddle.checkpoint import load_weights
+from elsr_paddle.checkpoint import degradation_of, load_weights
 from elsr_paddle.engines import Engine, make_engine
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import (
@@ -43,9 +44,14 @@ class Network:
     engine: Engine
 
     @property
-    def model(self):
-        """Its name, such as `elsr-y`."""
-        return self.metadata["model"]
+    def name(self):
+        """That of its file without the scale, such as `elsr-y-aliased`."""
+        return re.sub(r"_x\d+$", "", self.path.stem)
+
+    @property
+    def degradation(self):
+        """How the LR is made that it is for, by a name in `degrade.DEGRADATIONS`."""
+        return degradation_of(self.metadata)
 
     @property
     def scale(self):
@@ -59,8 +65,9 @@ class Network:
     def record(self):
         """What it is, for JSON."""
         return {
-            "file": self.path.name, "model": self.model, "scale": self.scale,
-            "config": self.metadata["config"], "parameters": self.parameters,
+            "file": self.path.name, "name": self.name, "model": self.metadata["model"],
+            "scale": self.scale, "config": self.metadata["config"],
+            "degradation": self.degradation, "parameters": self.parameters,
             "multiply_adds": self.multiply_adds, "engine": self.engine.name,
         }  # fmt: skip
 
@@ -84,7 +91,7 @@ def load_networks(folder, engine="auto"):
     networks = [_load(path, engine) for path in Path(folder).glob("*.safetensors")]
     if not networks:
         raise InputError(f"expected .safetensors files in {folder} but found none; train networks")
-    return sorted(networks, key=lambda network: (network.scale, network.model))
+    return sorted(networks, key=lambda network: (network.scale, network.name))
 
 
 def _load(path, engine):
@@ -142,7 +149,7 @@ def evaluate_clips(folder, networks, *, on_error, protocol="rgb", every=1):
 
 
 def _compared(evaluate, pictures, networks, **options):
-    upscalers = {network.model: network.engine.upscale for network in networks}
+    upscalers = {network.name: network.engine.upscale for network in networks}
     compared = compare(evaluate, pictures, upscalers, scale=networks[0].scale, **options)
     records = list(map(joint_record, compared))
     if not records:
@@ -150,13 +157,13 @@ def _compared(evaluate, pictures, networks, **options):
     return summary(records)
 
 
-def below_bicubic(results, model):
+def below_bicubic(results, network):
     """The pictures on which a network is not above bicubic.
 
     Parameters
     ----------
     results : dict, name of the set or clip -> dict of `evaluation.summary`
-    model : str
+    network : str, its name
 
     Returns
     -------
@@ -164,10 +171,10 @@ def below_bicubic(results, model):
     """
     return [
         {"set": name, "name": item["name"], "bicubic_db": item["bicubic"]["psnr_db"],
-         "network_db": item[model]["psnr_db"]}
+         "network_db": item[network]["psnr_db"]}
         for name, figures in results.items()
         for item in figures["items"]
-        if item[model]["psnr_db"] <= item["bicubic"]["psnr_db"]
+        if item[network]["psnr_db"] <= item["bicubic"]["psnr_db"]
     ]  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def sets(tmp_path):
 def test_networks_are_evaluated_on_the_same_pictures_and_counted_below_bicubic(weights, sets):
     (sets / "Set14/HR/cut.png").write_bytes(b"broken")
     networks = quality.load_networks(weights, "eager")
-    assert [(n.scale, n.model) for n in networks] == [(2, "elsr"), (4, "elsr"), (4, "elsr-y")]
+    assert [(n.scale, n.name) for n in networks] == [(2, "elsr"), (4, "elsr"), (4, "elsr-y")]
     skipped = []
     results = quality.evaluate_sets(sets, networks[1:], on_error=skipped.append)
     assert len(skipped) == 1 and "cut.png" in str(skipped[0])  # told once, not for each network
@@ -55,6 +55,14 @@ def test_the_cost_of_a_network_is_that_of_the_paper(weights):
     assert elsr.multiply_adds == 195_955_200  # 3,402 weights of kernels x 57,600 pixels
     assert elsr.parameters == 3_474
     assert elsr_y.multiply_adds == 57_600 * 9 * (10 + 100 + 100 + 160)
+
+
+def test_a_network_has_the_name_of_its_file_and_the_lr_of_its_metadata(tmp_path, save_nearest):
+    save_nearest(tmp_path / "elsr_x4.safetensors")
+    save_nearest(tmp_path / "elsr-aliased_x4.safetensors", degradation="opencv_cubic")
+    save_nearest(tmp_path / "mine.safetensors", degradation="blur_noise")
+    found = [(n.name, n.degradation) for n in quality.load_networks(tmp_path, "eager")]
+    assert found == [("elsr", "bicubic"), ("elsr-aliased", "opencv_cubic"), ("mine", "blur_noise")]
 
 
 def test_published_costs_are_those_their_papers_state():
@@ -86,7 +94,8 @@ def test_a_folder_without_networks_is_refused(tmp_path):
 
 
 def test_the_script_gives_tables_figures_and_the_picture_of_costs(tmp_path, run_python, weights,
-                                                                  sets):
+                                                                  sets, save_nearest):
+    save_nearest(weights / "elsr-aliased_x4.safetensors", degradation="opencv_cubic")
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips/notes.txt").touch()  # what is no clip is passed over
     for number in range(5):
@@ -97,11 +106,20 @@ def test_the_script_gives_tables_figures_and_the_picture_of_costs(tmp_path, run_
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "all.json").read_text())
     assert [network["file"] for network in found["networks"]] == [
-        "elsr_x2.safetensors", "elsr_x4.safetensors", "elsr-y_x4.safetensors"]  # fmt: skip
+        "elsr_x2.safetensors", "elsr_x4.safetensors", "elsr-aliased_x4.safetensors",
+        "elsr-y_x4.safetensors"]  # fmt: skip
     assert set(found["stills"]) == {"x2", "x4"}
-    for figures in (found["stills"]["x4"]["Set14"], found["clips"]["rgb"]["pan"]):
-        for method in ("bicubic", "elsr", "elsr-y"):
-            assert f"{figures['mean'][method]['psnr_db']:.2f}" in done.stdout
+    matlab = found["stills"]["x4"]["Set14"], found["clips"]["rgb"]["pan"]
+    opencv = found["opencv_cubic"]["Set14"], found["clips"]["port"]["pan"]
+    methods = {"bicubic", "elsr", "elsr-y"}
+    assert all(set(figures["mean"]) == methods for figures in matlab)
+    assert all(set(figures["mean"]) == {*methods, "elsr-aliased"} for figures in opencv)
+    for figures in (*matlab, *opencv):
+        for mean in figures["mean"].values():
+            assert f"{mean['psnr_db']:.2f}" in done.stdout
+    sections = done.stdout.split("### ")[1:]
+    assert ["ELSR-ALIASED" in section for section in sections if section.startswith("Stills")] == [
+        False, False, True]  # x2, x4, x4 of LR by OpenCV's cubic
     assert len(found["clips"]["rgb"]["pan"]["items"]) == 5
     assert len(found["clips"]["port"]["pan"]["items"]) == 2  # every 4th
     assert "ELSR: not above bicubic on 2 of 2 pictures" in done.stdout
