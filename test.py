@@ -71,28 +71,27 @@ def demo_frames():
 
 def evaluate(set_name, stills, args, networks, skipped):
     """The records of a set's pictures; the first ones are drawn as well."""
-    from elsr_paddle.evaluation import PROTOCOLS, compare, evaluate_stills, joint_record
+    from elsr_paddle.evaluation import PROTOCOLS, evaluate_stills
 
     records = []
     bar = tqdm(stills, desc=set_name or None, unit="picture", disable=None)
     upscalers = {network.name: network.engine.upscale for network in networks}
-    for items in compare(evaluate_stills, bar, upscalers, scale=networks[0].engine.scale,
-                         protocol=PROTOCOLS[args.protocol], degradation=args.degradation,
-                         on_error=skipped):
+    for item in evaluate_stills(bar, upscalers, scale=networks[0].engine.scale,
+                                protocol=PROTOCOLS[args.protocol], degradation=args.degradation,
+                                on_error=skipped):
         if len(records) < args.figures:
-            draw(items, set_name, args, networks[0].engine.scale)
-        records.append(joint_record(items))
+            draw(item, set_name, args, networks[0].engine.scale)
+        records.append(item.record())
     return records
 
 
-def draw(items, set_name, args, scale):
+def draw(item, set_name, args, scale):
     from elsr_paddle.report import networks_figure
 
-    name = next(iter(items.values())).name
-    file = f"{set_name}_{name}".strip("_").replace("/", "_")
+    file = f"{set_name}_{item.name}".strip("_").replace("/", "_")
     file += "" if file.endswith(".png") else ".png"  # a.jpg.png: there may be an a.png as well
-    title = f"{set_name} {name}, x{scale}, protocol {args.protocol}".strip()
-    networks_figure(args.plots / file, title, items)
+    title = f"{set_name} {item.name}, x{scale}, protocol {args.protocol}".strip()
+    networks_figure(args.plots / file, title, item)
 
 
 def as_table(results, args, networks):

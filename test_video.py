@@ -72,10 +72,10 @@ def evaluate(clip, args, engine, skipped):
     with comparison_gifs(args.out, args.fps or frame_rate(clip) / args.every,
                          label=engine.model_name.upper(), width=args.gif_width,
                          limit=args.gif_frames) as add_to_gifs:
-        for item in evaluate_frames(frames, engine.upscale, **options):
-            add_to_gifs(item.bicubic, item.sr)
+        for item in evaluate_frames(frames, {engine.model_name: engine.upscale}, **options):
+            add_to_gifs(item.bicubic, item.restored[engine.model_name].image)
             lr_frames += [item.lr] if len(lr_frames) < TIMED_FRAMES else []
-            records.append(item.record(engine.model_name))
+            records.append(item.record())
         if not records:
             raise InputError(f"no frame of {clip} could be read")
     return records, lr_frames

@@ -111,11 +111,10 @@ def draw_costs(path, figures):
 def draw_photos(folder, networks):
     """The photos of scikit-image that are free to be shown, as every network gives them."""
     for photo, crop in PHOTOS.items() if networks else ():
-        items = {network.name: evaluate_image(
-            photo(), network.engine.upscale, scale=SCALE, protocol=PROTOCOLS["y"])
-            for network in networks}
+        item = evaluate_image(photo(), {n.name: n.engine.upscale for n in networks}, scale=SCALE,
+                              protocol=PROTOCOLS["y"])
         title = f"{photo.__name__}, x{SCALE}, PSNR on Y"
-        networks_figure(folder / f"still_{photo.__name__}.png", title, items, crop)
+        networks_figure(folder / f"still_{photo.__name__}.png", title, item, crop)
 
 
 def as_markdown(figures):

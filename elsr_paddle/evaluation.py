@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,19 +58,26 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """What a network makes of a picture."""
+
+    image: np.ndarray
+    score: Score  # against hr
+    against_bicubic_db: float  # PSNR, the original port's column; says nothing about quality
+
+
+@dataclass(frozen=True)
 class Item:
     """One picture, what became of it, and what that is worth. Images are uint8 (H, W, 3) RGB."""
 
     name: str
     lr: np.ndarray
+    hr: np.ndarray  # cropped (top left) to a multiple of the scale, the size of all below
     bicubic: np.ndarray
-    sr: np.ndarray
-    hr: np.ndarray  # cropped (top left) to a multiple of the scale, as are bicubic and sr
     bicubic_score: Score  # against hr
-    sr_score: Score  # against hr
-    sr_against_bicubic_db: float  # the original port's column; says nothing about quality
+    restored: dict[str, Restored]  # by the name of the network
 
-    def record(self, model_name):
+    def record(self):
         """The figures alone, as a dict for `summary` and JSON."""
         height, width = self.hr.shape[:2]
         return {
@@ -77,8 +85,9 @@ class Item:
             "width": width,
             "height": height,
             "bicubic": asdict(self.bicubic_score),
-            model_name: {**asdict(self.sr_score), _AGAINST: self.sr_against_bicubic_db},
-        }
+            **{network: {**asdict(found.score), _AGAINST: found.against_bicubic_db}
+               for network, found in self.restored.items()},
+        }  # fmt: skip
 
 
 _AGAINST = "psnr_against_bicubic_db"
@@ -113,14 +122,15 @@ def score(reference, restored, protocol, *, scale, gray=False, structure=True):
 
 
 def evaluate_image(
-    hr, upscale, *, scale, protocol, degradation=None, lr=None, gray=False, seed=0, name=""
+    hr, upscalers, *, scale, protocol, degradation=None, lr=None, gray=False, seed=0, name=""
 ):
-    """Make a picture small, enlarge it by bicubic and by a network, and score both.
+    """Make a picture small, enlarge it by bicubic and by networks, and score them all.
 
     Parameters
     ----------
     hr : uint8 array, shape (H, W, 3), RGB; cropped (top left) to a multiple of `scale` first.
-    upscale : callable, uint8 (h, w, 3) -> uint8 (scale * h, scale * w, 3)
+    upscalers : dict, name of a network -> callable,
+        uint8 (h, w, 3) -> uint8 (scale * h, scale * w, 3)
     scale : int
     protocol : Protocol
     degradation : str, a name in `degrade.DEGRADATIONS`; None takes the protocol's.
@@ -135,7 +145,7 @@ def evaluate_image(
 
     Raises
     ------
-    InputError if the picture is too small, or `lr` or what `upscale` returns has another size.
+    InputError if the picture is too small, or `lr` or what a network returns has another size.
     """
     if lr is None:
         lr, hr = make_pair(hr, scale, degradation or protocol.degradation, seed)
@@ -143,14 +153,14 @@ def evaluate_image(
         hr = modcrop(hr, scale)
         _of_shape(lr, (hr.shape[0] // scale, hr.shape[1] // scale, 3), "an LR image")
     bicubic = protocol.enlarge(lr, hr.shape[:2])
-    sr = _of_shape(upscale(lr), hr.shape, "an output")
-    options = {"scale": scale, "gray": gray}
-    return Item(
-        name, lr, bicubic, sr, hr,
-        bicubic_score=score(hr, bicubic, protocol, **options),
-        sr_score=score(hr, sr, protocol, **options),
-        sr_against_bicubic_db=score(bicubic, sr, protocol, structure=False, **options).psnr_db,
-    )  # fmt: skip
+    rate = partial(score, protocol=protocol, scale=scale, gray=gray)
+    restored = {}
+    for network, upscale in upscalers.items():
+        sr = _of_shape(upscale(lr), hr.shape, "an output")
+        restored[network] = Restored(
+            sr, rate(hr, sr), rate(bicubic, sr, structure=False).psnr_db
+        )
+    return Item(name, lr, hr, bicubic, rate(hr, bicubic), restored)
 
 
 def _of_shape(image, shape, what):
@@ -239,13 +249,13 @@ def _set_stills(root, scale, given_lr):
     ]
 
 
-def evaluate_stills(stills, upscale, *, on_error, **options):
+def evaluate_stills(stills, upscalers, *, on_error, **options):
     """Evaluate files one after the other; what cannot be read is reported and left out.
 
     Parameters
     ----------
     stills : iterable of Still
-    upscale, **options : as for `evaluate_image`
+    upscalers, **options : as for `evaluate_image`
     on_error : callable that takes an InputError, which names the file.
 
     Yields
@@ -256,14 +266,14 @@ def evaluate_stills(stills, upscale, *, on_error, **options):
         try:
             lr = read_image(still.lr_path) if still.lr_path else None
             hr, gray = read_image(still.path), is_gray_file(still.path)
-            item = evaluate_image(hr, upscale, lr=lr, gray=gray, name=still.name, **options)
+            item = evaluate_image(hr, upscalers, lr=lr, gray=gray, name=still.name, **options)
         except InputError as error:
             on_error(_naming(still.path, error))
             continue
         yield item
 
 
-def evaluate_frames(numbered_frames, upscale, *, on_error, **options):
+def evaluate_frames(numbered_frames, upscalers, *, on_error, **options):
     """Evaluate the frames of a clip one after the other, as `evaluate_stills` does files.
 
     Parameters
@@ -273,41 +283,11 @@ def evaluate_frames(numbered_frames, upscale, *, on_error, **options):
     """
     for number, hr in numbered_frames:
         try:
-            item = evaluate_image(hr, upscale, seed=number, name=str(number), **options)
+            item = evaluate_image(hr, upscalers, seed=number, name=str(number), **options)
         except InputError as error:
             on_error(_naming(f"frame {number}", error))
             continue
         yield item
-
-
-def compare(evaluate, pictures, upscalers, *, on_error, **options):
-    """Evaluate several networks on the same pictures, one picture after the other.
-
-    Parameters
-    ----------
-    evaluate : `evaluate_stills` or `evaluate_frames`
-    pictures : iterable of what that takes.
-    upscalers : dict, name of the network -> callable, as `upscale` of `evaluate_image`
-    on_error, **options : as for `evaluate`
-
-    Yields
-    ------
-    dict, name of the network -> Item
-    """
-    for picture in pictures:
-        items = {}
-        for name, upscale in upscalers.items():
-            found = list(evaluate([picture], upscale, on_error=on_error, **options))
-            if not found:  # told once: no other network could read it, either
-                break
-            items[name] = found[0]
-        else:
-            yield items
-
-
-def joint_record(items):
-    """The figures of a dict that `compare` yields, as one record of the picture."""
-    return {key: value for name, item in items.items() for key, value in item.record(name).items()}
 
 
 def _naming(what, error):

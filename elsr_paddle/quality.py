@@ -17,11 +17,9 @@ from elsr_paddle.engines import Engine, make_engine
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import (
     PROTOCOLS,
-    compare,
     evaluate_frames,
     evaluate_stills,
     find_sets,
-    joint_record,
     summary,
 )
 from elsr_paddle.files import natural_key
@@ -120,7 +118,7 @@ def evaluate_sets(folder, networks, *, on_error, protocol="y", degradation=None)
     degradation = degradation or protocol.degradation
     sets = find_sets(folder, networks[0].scale, given_lr=degradation == "bicubic")
     return {
-        name: _compared(evaluate_stills, stills, networks, on_error=on_error, protocol=protocol,
+        name: _evaluated(evaluate_stills, stills, networks, on_error=on_error, protocol=protocol,
                         degradation=degradation)
         for name, stills in sets.items()
     }  # fmt: skip
@@ -142,16 +140,16 @@ def evaluate_clips(folder, networks, *, on_error, protocol="rgb", every=1):
     clips = [path for path in sorted(Path(folder).iterdir(), key=natural_key)
              if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
     return {
-        clip.name: _compared(evaluate_frames, numbered_frames(clip, every, on_error), networks,
+        clip.name: _evaluated(evaluate_frames, numbered_frames(clip, every, on_error), networks,
                              on_error=on_error, protocol=PROTOCOLS[protocol])
         for clip in clips
     }  # fmt: skip
 
 
-def _compared(evaluate, pictures, networks, **options):
+def _evaluated(evaluate, pictures, networks, **options):
     upscalers = {network.name: network.engine.upscale for network in networks}
-    compared = compare(evaluate, pictures, upscalers, scale=networks[0].scale, **options)
-    records = list(map(joint_record, compared))
+    items = evaluate(pictures, upscalers, scale=networks[0].scale, **options)
+    records = [item.record() for item in items]
     if not records:
         raise InputError("no picture could be evaluated; give pictures, or folders of them")
     return summary(records)

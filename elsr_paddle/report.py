@@ -160,17 +160,16 @@ def still_figure(path, title, images, psnr_db, crop=None):
     save_figure(figure, path)
 
 
-def networks_figure(path, title, items, crop=None):
+def networks_figure(path, title, item, crop=None):
     """As `still_figure`, of one picture as bicubic and several networks give it.
 
     Parameters
     ----------
     path, title, crop : as for `still_figure`
-    items : dict, name of the network -> evaluation.Item, as `evaluation.compare` yields it.
+    item : evaluation.Item
     """
-    item = next(iter(items.values()))
-    restored = {name.upper(): found.sr for name, found in items.items()}
-    psnr_db = {name.upper(): found.sr_score.psnr_db for name, found in items.items()}
+    restored = {name.upper(): found.image for name, found in item.restored.items()}
+    psnr_db = {name.upper(): found.score.psnr_db for name, found in item.restored.items()}
     images = {"LR": item.lr, "bicubic": item.bicubic, **restored, "HR": item.hr}
     still_figure(path, title, images, {"bicubic": item.bicubic_score.psnr_db, **psnr_db}, crop)
 

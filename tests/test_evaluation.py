@@ -33,7 +33,7 @@ def smooth(height=50, width=67, seed=0):
 
 def evaluate(hr, protocol="y", **options):
     options = {"scale": 4, "protocol": PROTOCOLS[protocol], **options}
-    return evaluation.evaluate_image(hr, nearest(options["scale"]), **options)
+    return evaluation.evaluate_image(hr, {"elsr": nearest(options["scale"])}, **options)
 
 
 def test_protocol_y_is_luma_in_whole_levels_without_a_border_of_scale_pixels():
@@ -44,7 +44,7 @@ def test_protocol_y_is_luma_in_whole_levels_without_a_border_of_scale_pixels():
     assert item.bicubic_score.psnr_db == psnr(*luma, crop_border=4)
     assert item.bicubic_score.ssim == ssim(*luma, crop_border=4)
     luma = luma[0], rgb_to_y(nearest(4)(make_pair(hr, 4)[0]))
-    assert item.sr_score.psnr_db == psnr(*luma, crop_border=4)
+    assert item.restored["elsr"].score.psnr_db == psnr(*luma, crop_border=4)
 
 
 def test_protocol_rgb_counts_every_pixel_of_every_channel():
@@ -61,16 +61,29 @@ def test_protocol_port_shrinks_and_enlarges_with_opencvs_cubic():
     assert item.bicubic_score.psnr_db == psnr(hr, bicubic)
 
 
-def test_sr_against_bicubic_is_a_column_of_its_own():
+def test_a_network_against_bicubic_is_a_column_of_its_own():
     item = evaluate(smooth(), "rgb")
-    assert item.sr_against_bicubic_db == psnr(item.bicubic, item.sr)
+    restored = item.restored["elsr"]
+    assert restored.against_bicubic_db == psnr(item.bicubic, restored.image)
+
+
+def test_several_networks_stand_side_by_side_in_a_record():
+    hr = smooth()
+    networks = {"one": nearest(4), "two": lambda lr: imresize(lr, scale=4)}
+    record = evaluation.evaluate_image(
+        hr, networks, scale=4, protocol=PROTOCOLS["rgb"]
+    ).record()
+    assert list(record) == ["name", "width", "height", "bicubic", "one", "two"]
+    assert record["two"]["psnr_db"] == record["bicubic"]["psnr_db"] != record["one"]["psnr_db"]
+    assert record["two"]["psnr_against_bicubic_db"] == math.inf
 
 
 def test_odd_sizes_are_cropped_to_a_multiple_of_the_scale():
     for scale in (2, 3, 4):
         item = evaluate(smooth(51, 67), scale=scale)
         expected = (51 // scale * scale, 67 // scale * scale, 3)
-        assert item.hr.shape == item.sr.shape == item.bicubic.shape == expected
+        restored = item.restored["elsr"].image
+        assert item.hr.shape == restored.shape == item.bicubic.shape == expected
 
 
 def test_a_given_lr_image_is_used_and_its_size_checked():
@@ -83,7 +96,7 @@ def test_a_given_lr_image_is_used_and_its_size_checked():
 
 def test_an_upscaler_of_another_scale_is_refused():
     with pytest.raises(InputError, match="does the scale fit"):
-        evaluation.evaluate_image(smooth(), nearest(2), scale=4, protocol=PROTOCOLS["y"])
+        evaluation.evaluate_image(smooth(), {"elsr": nearest(2)}, scale=4, protocol=PROTOCOLS["y"])
 
 
 def test_y_of_a_gray_file_is_its_gray_value(tmp_path):
@@ -91,7 +104,7 @@ def test_y_of_a_gray_file_is_its_gray_value(tmp_path):
     Image.fromarray(gray).save(tmp_path / "a.png")
     (item,) = evaluation.evaluate_stills(
         [evaluation.Still("a", tmp_path / "a.png")],
-        nearest(4), scale=4, protocol=PROTOCOLS["y"], on_error=pytest.fail,
+        {"elsr": nearest(4)}, scale=4, protocol=PROTOCOLS["y"], on_error=pytest.fail,
     )  # fmt: skip
     expected = psnr(gray, item.bicubic[..., 0], crop_border=4)
     assert item.bicubic_score.psnr_db == pytest.approx(expected)
@@ -104,7 +117,7 @@ def test_unreadable_and_unfit_files_are_named_and_the_rest_goes_on(tmp_path):
     errors = []
     stills = evaluation.find_stills([tmp_path, tmp_path / "none.png"], errors.append)
     items = list(evaluation.evaluate_stills(
-        stills, nearest(4), scale=4, protocol=PROTOCOLS["y"], on_error=errors.append,
+        stills, {"elsr": nearest(4)}, scale=4, protocol=PROTOCOLS["y"], on_error=errors.append,
     ))  # fmt: skip
     assert [item.name for item in items] == ["good.png"]
     told = " ".join(map(str, errors))
@@ -116,7 +129,7 @@ def test_a_clip_goes_on_after_a_frame_that_is_too_small():
     errors = []
     frames = [(0, smooth()), (4, smooth(12, 12)), (8, smooth())]
     items = list(evaluation.evaluate_frames(
-        frames, nearest(4), scale=4, protocol=PROTOCOLS["y"], on_error=errors.append,
+        frames, {"elsr": nearest(4)}, scale=4, protocol=PROTOCOLS["y"], on_error=errors.append,
     ))  # fmt: skip
     assert [item.name for item in items] == ["0", "8"]
     assert len(errors) == 1 and "frame 4" in str(errors[0])
@@ -170,7 +183,7 @@ def test_a_picture_that_one_method_restores_exactly_leaves_every_mean():
 
 
 def test_infinite_psnr_is_null_in_json_and_inf_in_csv(tmp_path):
-    black = evaluate(np.zeros((48, 64, 3), np.uint8)).record("elsr")
+    black = evaluate(np.zeros((48, 64, 3), np.uint8)).record()
     evaluation.write_json(tmp_path / "a.json", evaluation.summary([black]))
     text = (tmp_path / "a.json").read_text()
     figures = json.loads(text, parse_constant=pytest.fail)  # NaN and Infinity are not JSON
@@ -182,7 +195,7 @@ def test_infinite_psnr_is_null_in_json_and_inf_in_csv(tmp_path):
 
 
 def test_json_has_the_figures_of_the_table(tmp_path):
-    records = [evaluate(smooth(seed=seed), name=str(seed)).record("elsr") for seed in (1, 2)]
+    records = [evaluate(smooth(seed=seed), name=str(seed)).record() for seed in (1, 2)]
     figures = evaluation.summary(records)
     evaluation.write_json(tmp_path / "a.json", figures)
     found = json.loads((tmp_path / "a.json").read_text())
@@ -220,7 +233,7 @@ def test_the_bicubic_column_shows_the_published_baselines(name, scale, expected,
     root = folder_from("ELSR_BENCHMARKS")
     stills = evaluation.find_sets(root / name, scale)[name]
     found = evaluation.evaluate_stills(
-        stills, nearest(scale), scale=scale, protocol=PROTOCOLS["y"], on_error=pytest.fail
+        stills, {}, scale=scale, protocol=PROTOCOLS["y"], on_error=pytest.fail
     )
     mean = np.mean([item.bicubic_score.psnr_db for item in found])
     assert mean == pytest.approx(expected, abs=0.01)
