@@ -33,6 +33,8 @@ def parse(argv):
     parser.add_argument("--head-kernel", type=int, help="1, 3 or 5, of elsr-y only")
     parser.add_argument("--tail-kernel", type=int, help="1, 3 or 5, of elsr-y only")
     parser.add_argument("--weights", type=Path, help="start from this .safetensors or .pdparams")
+    parser.add_argument("--from-scratch", action="store_true",
+                        help="start the first stage asked for from no weights")
     parser.add_argument("--resume", action="store_true", help="continue where a run was stopped")
     parser.add_argument("--overwrite", action="store_true", help="train anew over an older run")
     parser.add_argument("--seed", type=int, default=0)
@@ -55,9 +57,11 @@ def parse(argv):
 def main(argv=None):
     args = parse(argv)
     stages = [override(STAGES[number], args) for number in stage_numbers(args.stage)]
-    for one, other in (("resume", "overwrite"), ("data", "reds")):
+    for one, other in (("resume", "overwrite"), ("data", "reds"), ("weights", "from_scratch")):
         if getattr(args, one) and getattr(args, other):
-            raise InputError(f"expected --{one} or --{other} but got both")
+            raise InputError(f"expected --{one} or --{other.replace('_', '-')} but got both")
+    if args.from_scratch:
+        stages[0] = replace(stages[0], init_from=None)
     # Imported here so that --help and a mistyped stage do not wait for Paddle; the drawing, so that
     # a missing matplotlib is told before the training and not after it.
     from elsr_paddle.framework import paddle, select_device
@@ -141,7 +145,7 @@ def train_stage(run, args, folder, weights, first):
         if weights == args.weights:
             raise InputError(f"no such file: {weights}")
         raise InputError(f"stage {number} starts from {weights}, which is not there: train stage "
-                         f"{number - 1} first, or give a file with --weights")
+                         f"{number - 1} first, or give --weights or --from-scratch")
     run.claim(resume=args.resume, overwrite=args.overwrite)
     if first and (args.overwrite or not run.state.exists()):
         print(f"stage {number} starts from {weights or 'scratch'}")

@@ -282,7 +282,18 @@ def test_an_older_run_is_never_overwritten_unasked(root, training_data, uninterr
 def test_a_stage_whose_predecessor_is_missing_says_so(root, training_data, tmp_path):
     out = tmp_path / "out"
     output = finish(start_script(root, training_data, out, "--stage", "3"), status=2)
-    assert output.strip().endswith("train stage 2 first, or give a file with --weights")
+    assert output.strip().endswith("train stage 2 first, or give --weights or --from-scratch")
+
+
+def test_a_later_stage_can_start_from_scratch_and_the_next_from_it(root, training_data, tmp_path):
+    out = tmp_path / "out"
+    flags = ("--stage", "3..4", "--from-scratch", "--steps", 4)
+    output = finish(start_script(root, training_data, out, *flags))
+    assert "stage 3 starts from scratch" in output
+    assert f"stage 4 starts from {out / 'stage3' / 'best.safetensors'}" in output
+    output = finish(start_script(root, training_data, out, *flags, "--weights", "a.pdparams"),
+                    status=2)  # fmt: skip
+    assert "expected --weights or --from-scratch but got both" in output
 
 
 def test_two_processes_follow_the_loss_of_one_with_the_doubled_batch_even_when_killed(
