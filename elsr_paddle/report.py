@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
 from elsr_paddle.errors import InputError
@@ -88,6 +88,7 @@ def losses_figure(path, runs):
         _draw_validation(column[1], metrics, "rgb")
         _draw_validation(column[2], metrics, "y")
         column[2].set_xlabel("step")
+        column[2].xaxis.set_major_locator(MaxNLocator(5))
     for axis, label in zip(axes[:, 0], ("training loss", "PSNR, RGB (dB)", "PSNR, Y (dB)")):
         axis.set_ylabel(label)
     figure.suptitle("Training, and validation against bicubic on the same frames")
