@@ -25,7 +25,7 @@ _DEEP_PASSES = 4  # through the 8-bit network for a frame of ten bits
 
 
 class Frames:
-    """What happens to each frame: `enlarge` in the network's thread, `encodable` in the encoder's.
+    """What happens to each frame between decoder and encoder; one thread at a time.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Frames:
         self.turns = [] if keep_rotation else turn_filters(first.rotation)
         self._set_sizes(first, upscaler)
         self._engine = upscaler.engine(self._scale) if self._scale > 1 else None
-        # A converter for each way and thread: to RGB or luma, from it, and plain bicubic.
+        # One for each way, since it keeps buffers and tables: to RGB or luma, back, plain bicubic.
         self._to, self._from, self._bicubic = (Converter(self.colour) for _ in range(3))
         self._direct = self._straight_to_planes(first)
 
@@ -89,7 +89,7 @@ class Frames:
 
     @property
     def size(self):
-        """(height, width) of what `encodable` returns."""
+        """(height, width) of what `enlarge` returns."""
         return self._height, self._width * (2 if self._layout == "side" else 1)
 
     def sample_aspect_ratio(self, stored):
@@ -102,13 +102,25 @@ class Frames:
         return ratio if abs(stretch - 1) < 0.02 else (ratio * stretch).limit_denominator(1000)
 
     def enlarge(self, frame):
-        """Run the network on a decoded frame.
+        """The frame to encode for a decoded one, with the same time.
+
+        Parameters
+        ----------
+        frame : av.VideoFrame
 
         Returns
         -------
-        array: RGB, or rows of planes, or the luma plane for a network on luma, or None without a
-        network.
+        av.VideoFrame of `size` and `format`
         """
+        result = self._fitted(frame, self._through_network(frame))
+        if self._layout:
+            result = self._beside_bicubic(frame, result)
+        result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+        result.pict_type = 0  # the encoder chooses its own key frames
+        return result
+
+    def _through_network(self, frame):
+        """RGB, or rows of planes, or the luma plane for a network on luma, or None without one."""
         if self._engine is None:
             return None
         if self._engine.channels == 1:
@@ -129,25 +141,20 @@ class Frames:
         deep = upscale_deep(self._engine.upscale_plane, luma << 6, _DEEP_PASSES)
         return (np.minimum(deep, 65535 - 32) + 32) >> 6
 
-    def encodable(self, frame, enlarged):
-        """The frame to encode, at the same time as the decoded one."""
+    def _fitted(self, frame, enlarged):
+        """What the network gave, as a frame of the size and format to encode."""
         height, width = self._height, self._width
         if enlarged is None:
-            result = self._from.resized(frame, width, height, self.format)
-        elif enlarged.ndim == 2:
-            result = self._with_luma(frame, enlarged)
-        elif self._direct:
-            result = frame_of_rows(enlarged, self._scale)
-            if (result.height, result.width) != (height, width):
-                result = self._from.resized(result, width, height, self.format)
-        else:
-            result = self._from.from_rgb(_trimmed(enlarged, height, width), frame, width, height,
-                                         self.format)
-        if self._layout:
-            result = self._beside_bicubic(frame, result)
-        result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
-        result.pict_type = 0  # the encoder chooses its own key frames
-        return result
+            return self._from.resized(frame, width, height, self.format)
+        if enlarged.ndim == 2:
+            return self._with_luma(frame, enlarged)
+        if not self._direct:
+            return self._from.from_rgb(_trimmed(enlarged, height, width), frame, width, height,
+                                       self.format)
+        result = frame_of_rows(enlarged, self._scale)
+        if (result.height, result.width) == (height, width):
+            return result
+        return self._from.resized(result, width, height, self.format)
 
     def _with_luma(self, frame, luma):
         """Bicubic for the chroma planes, the network's luma."""

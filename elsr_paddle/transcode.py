@@ -103,10 +103,10 @@ def _options(codec, crf, preset):
 
 
 def _enlarged(items, frames):
-    """Packets pass as they are; a frame comes with what the network made of it."""
+    """Packets pass as they are, frames through the network."""
     with closing(items):
         for item in items:
-            yield (item, frames.enlarge(item)) if isinstance(item, av.VideoFrame) else item
+            yield frames.enlarge(item) if isinstance(item, av.VideoFrame) else item
 
 
 class _Writer:
@@ -168,11 +168,11 @@ class _Writer:
                              f"{settings}: {getattr(error, 'strerror', error)}") from error
 
     def take(self, item):
-        """Write a packet, or a pair of decoded and enlarged frame; return how many frames."""
+        """Write a packet or an enlarged frame; return how many frames."""
         if isinstance(item, av.Packet):
             self._file.mux(self.others[item.stream.index](item))
             return 0
-        self._file.mux(self._stream.encode(self._frames.encodable(*item)))
+        self._file.mux(self._stream.encode(item))
         self._outcome.frames += 1
         return 1
 

@@ -112,7 +112,7 @@ def has_alpha(frame):
 class Converter:
     """Decoded frames to arrays and back, in the colour of one stream.
 
-    A converter keeps buffers: one for each thread.
+    A converter keeps buffers: one for each thread, and best one for each way.
 
     Parameters
     ----------
