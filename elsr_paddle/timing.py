@@ -43,7 +43,7 @@ def network_seconds(model, image, runs):
 
     Parameters
     ----------
-    model : paddle.nn.Layer
+    model : paddle.nn.Layer, on RGB or on luma
     image : uint8 array, shape (H, W, 3), an LR image
     runs : int, calls that count
 
@@ -53,7 +53,8 @@ def network_seconds(model, image, runs):
     """
     from elsr_paddle.framework import paddle, synchronize
 
-    tensor = paddle.to_tensor(image_to_tensor(image))
+    planes = image[..., : model.channels]  # for luma any plane will do
+    tensor = paddle.to_tensor(image_to_tensor(planes))
 
     def call():
         model(tensor)

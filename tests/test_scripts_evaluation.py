@@ -303,3 +303,15 @@ def test_the_comparison_has_a_row_for_each_network_and_says_what_it_used(
     assert set(found["weights"]) == {"elsr", "elsr-y"}
     plots = {path.name for path in (tmp_path / "plots").iterdir()}
     assert plots == {"architecture.png", "architecture_elsr-y.png", "Mine_a.png"}
+
+
+@pytest.mark.parametrize("script", ["test.py", "test_video.py"])
+def test_a_network_on_luma_is_tested_as_one_on_rgb(tmp_path, network, run, script):
+    weights, metadata = network("elsr-y", scale=2)
+    save_tensors(tmp_path / "y.safetensors", weights, metadata)
+    for number, frame in enumerate(frames()[:2]):
+        write_image(tmp_path / "clip" / f"{number}.png", frame)
+    done = run(script, tmp_path / "clip", "--weights", tmp_path / "y.safetensors")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / script.replace(".py", ".json")).read_text())
+    assert set(found["mean"]) == {"bicubic", "elsr-y"} and len(found["items"]) == 2

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from elsr_paddle import framework, timing
+from elsr_paddle.models import build_model
 
 
 def test_the_median_leaves_the_warm_up_out(monkeypatch):
@@ -15,9 +16,11 @@ def test_the_median_leaves_the_warm_up_out(monkeypatch):
     assert calls == list(range(6))
 
 
-def test_the_device_is_waited_for_after_every_call_of_the_network(monkeypatch):
+@pytest.mark.parametrize("model", ["elsr", "elsr-y"])
+def test_the_device_is_waited_for_after_every_call_of_the_network(monkeypatch, model):
     events = []
     monkeypatch.setattr(framework, "synchronize", lambda: events.append("waited"))
-    image = np.zeros((4, 4, 3), np.uint8)
-    timing.network_seconds(lambda tensor: events.append("called"), image, runs=2)
+    network = build_model({"model": model, "config": {"scale": 4}})
+    network.register_forward_post_hook(lambda *called: events.append("called"))
+    timing.network_seconds(network, np.zeros((4, 4, 3), np.uint8), runs=2)
     assert events == ["called", "waited"] * (timing.WARM_UP + 2)
