@@ -126,7 +126,8 @@ def contestants(folder, graph, frame, threads):
         if engine:
             calls[f"engine {name}"] = partial(engine.upscale, frame)
     luma = engine_or_none(folder / "elsr-y.safetensors", "auto", threads)
-    calls[f"elsr-y, engine {luma.name}, plane"] = lambda: luma.upscale_plane(frame[..., 0])
+    plane = frame[..., 0].copy()  # as a decoder gives it, not every third byte of a picture
+    calls[f"elsr-y, engine {luma.name}, plane"] = partial(luma.upscale_plane, plane)
     calls.update(torch_calls(graph, frame, threads))
     calls["OpenCV bicubic"] = lambda: cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC)
     calls["OpenCV Lanczos"] = lambda: cv2.resize(frame, size, interpolation=cv2.INTER_LANCZOS4)
