@@ -52,9 +52,13 @@ def root():
 def run_python(root):
     """Runs a fresh interpreter to its end: run_python("-c", code), run_python(root / "test.py")."""
 
+    # With more than one Paddle warns on stderr, whose lines some tests compare.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
     def run(*arguments, cwd=root):
         command = [sys.executable, *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True,
+                              timeout=120)
 
     return run
 
