@@ -60,8 +60,9 @@ def for_matlab(networks):
 
 def measure(networks, args, skipped):
     """Every figure that is printed, as nested dicts."""
-    by_scale = {scale: [n for n in for_matlab(networks) if n.scale == scale]
-                for scale in sorted({n.scale for n in for_matlab(networks)})}
+    usual = for_matlab(networks)
+    by_scale = {scale: [n for n in usual if n.scale == scale]
+                for scale in sorted({n.scale for n in usual})}
     options = {"on_error": skipped}
     figures = {
         "about": about(),

@@ -36,8 +36,8 @@ tile, block, column, lane = hl.Var("tile"), hl.Var("block"), hl.Var("column"), h
 part, channel = hl.Var("part"), hl.Var("channel")  # c: parts of channels
 
 MAX_VECTORS = 3  # neighbouring vectors of pairs computed at once
-# Pairs; each row of a stored plane takes a multiple of it. At an even number of cache lines, here
-# 11, the same place in all planes would fall into few sets of the nearest cache and fight for them.
+# Pairs; each row of a stored plane takes a multiple of it: an odd number of cache lines, 11. With a
+# power of two the same place in all planes would fall into few sets of the nearest cache.
 ROW_PAIRS = 176
 
 
