@@ -30,8 +30,8 @@ except ModuleNotFoundError as error:
 
 FUNCTION = "elsr_upscale"
 IN_MEMORY = "kernel compiled in memory"  # not kept for the next process
-MAX_TILE_PAIRS = 512  # of LR pixels; a few rows of all layers then take some 700 KB
-MIN_STRIPE_ROWS = 8  # LR rows; each stripe computes `radius` rows at its two edges again
+MAX_TILE_PAIRS = 384  # of LR pixels; a few rows of all layers then take some 600 KB
+MIN_STRIPE_LINES = 4  # of two LR rows; each stripe computes `radius` rows at its edges again
 
 
 class HalideBackend:
@@ -86,10 +86,11 @@ class _Program:
         """uint8 (H, W, channels) -> uint8 (H, rows, bytes of an output row, or a few more)."""
         height, width = image.shape[:2]
         pairs = max(-(-width // 2), self._min_pairs)
-        output = np.empty((height, self._rows, pairs, self._words), self._word_type)
-        stripe_rows = max(-(-height // self._threads), min(height, MIN_STRIPE_ROWS))
-        self._call(image, self._parameters, self._tile_pairs(pairs), stripe_rows, output)
-        return output.view(np.uint8).reshape(height, self._rows, -1)
+        lines = -(-height // 2)
+        output = np.empty((2 * lines, self._rows, pairs, self._words), self._word_type)
+        stripe_lines = max(-(-lines // self._threads), min(lines, MIN_STRIPE_LINES))
+        self._call(image, self._parameters, self._tile_pairs(pairs), stripe_lines, output)
+        return output.view(np.uint8).reshape(2 * lines, self._rows, -1)[:height]
 
     def _tile_pairs(self, pairs):
         """Equal tiles of whole blocks, so that little is computed twice where they meet."""
@@ -98,7 +99,7 @@ class _Program:
 
 
 def _compiled(kernel, graph, target):
-    """A function (image, parameters, tile_pairs, stripe_rows, output) and a word on its origin."""
+    """A function (image, parameters, tile_pairs, stripe_lines, output) and a word on its origin."""
     source = Path(__file__).with_name("halide_kernel.py").read_text(encoding="utf-8")
     key = "\n".join([packages.version("halide"), target.to_string(), graph.shape_key(), source])
 
@@ -116,10 +117,10 @@ def _compiled(kernel, graph, target):
 def _in_memory(kernel, target):
     compiled = kernel.output.compile_to_callable(kernel.arguments, target)
 
-    def call(image, parameters, tile_pairs, stripe_rows, output):
+    def call(image, parameters, tile_pairs, stripe_lines, output):
         image = image if image.flags.writeable else image.copy()  # hl.Buffer takes no other
         compiled(
-            hl.Buffer(image), hl.Buffer(parameters), tile_pairs, stripe_rows, hl.Buffer(output)
+            hl.Buffer(image), hl.Buffer(parameters), tile_pairs, stripe_lines, hl.Buffer(output)
         )
 
     return call
@@ -194,9 +195,9 @@ class _Library:
         library.halide_set_error_handler(_keep_going)
         self._function = library[FUNCTION]
 
-    def __call__(self, image, parameters, tile_pairs, stripe_rows, output):
+    def __call__(self, image, parameters, tile_pairs, stripe_lines, output):
         buffers = [_Buffer.of(array) for array in (image, parameters, output)]
         image, parameters, output = map(ctypes.byref, buffers)
-        error = self._function(image, parameters, tile_pairs, stripe_rows, output)
+        error = self._function(image, parameters, tile_pairs, stripe_lines, output)
         if error:
             raise RuntimeError(f"the compiled kernel failed with Halide's error {error}")

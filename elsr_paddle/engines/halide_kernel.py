@@ -14,7 +14,9 @@ g0..g2 the weights,
     m2 = (d2 - d1) (g0 - g1 + g2) / 2        right = m1 - m2 - m3
     m3 = (d1 - d3) g2
 
-The sums and differences of pixels are made once a row and serve all outputs of a layer.
+The sums and differences of pixels are made once a row and serve all outputs of a layer. Rows are
+computed two at a time, so that a weight, once loaded, serves both: two rows rather than a block of
+twice the width, which few pictures are a multiple of.
 
 Sources: Halide, PLDI 2013 (Ragan-Kelley et al.); arXiv 1509.09308 for F(2, 3).
 """
@@ -31,11 +33,10 @@ y, c = hl.Var("y"), hl.Var("c")  # LR row, channel
 term = hl.Var("term")  # which of the four products, or of the sums they are made from
 half = hl.Var("half")  # the first or the last two terms
 word, row = hl.Var("word"), hl.Var("row")  # of the output pixels that a pair becomes
-stripe, line = hl.Var("stripe"), hl.Var("line")  # y: stripes of lines
+stripe, line, twin = hl.Var("stripe"), hl.Var("line"), hl.Var("twin")  # y: lines of two rows
 tile, block, column, lane = hl.Var("tile"), hl.Var("block"), hl.Var("column"), hl.Var("lane")  # x
 part, channel = hl.Var("part"), hl.Var("channel")  # c: parts of channels
 
-MAX_VECTORS = 3  # neighbouring vectors of pairs computed at once
 # Pairs; each row of a stored plane takes a multiple of it: an odd number of cache lines, 11. With a
 # power of two the same place in all planes would fall into few sets of the nearest cache.
 ROW_PAIRS = 176
@@ -54,9 +55,10 @@ class Kernel:
     output : hl.Func, scheduled. Dimensions, innermost first: `word` of an output row of a pair of
         LR pixels, pair, output row within the LR row, LR row. Words are uint32 where the bytes of a
         pair's output row are a multiple of four, else uint8. Levels are cut off, not rounded: the
-        graph's output is to be raised by a half.
+        graph's output is to be raised by a half. Its LR rows are even in number; the picture may
+        have one less.
     arguments : list of hl.ImageParam and hl.Param: image uint8 (channel, column, row),
-        parameters float32 (as `pack_parameters` orders them), tile_pairs and stripe_rows int32.
+        parameters float32 (as `pack_parameters` orders them), tile_pairs and stripe_lines int32.
     words : int, extent of `word`
     word_type : numpy dtype
     min_pairs : int, the narrowest output it can compute; the picture may be narrower.
@@ -65,19 +67,19 @@ class Kernel:
     def __init__(self, graph, target):
         self._graph = graph
         self._lanes = target.natural_vector_size(hl.Float(32))
-        self._accumulators = 24 if _has_32_registers(target) else 12
+        self._max_group = 5 if _has_32_registers(target) else 2  # four sums each: two rows by two
         self.image = hl.ImageParam(hl.UInt(8), 3, "image")
         self._parameters = hl.ImageParam(hl.Float(32), 1, "parameters")
         self._tile_pairs = hl.Param(hl.Int(32), "tile_pairs")
-        self._stripe_rows = hl.Param(hl.Int(32), "stripe_rows")
-        self.arguments = [self.image, self._parameters, self._tile_pairs, self._stripe_rows]
+        self._stripe_lines = hl.Param(hl.Int(32), "stripe_lines")
+        self.arguments = [self.image, self._parameters, self._tile_pairs, self._stripe_lines]
         self._row_values = graph.row_values
         packed = 2 * self._row_values % 4 == 0
         self.words = 2 * self._row_values // (4 if packed else 1)
         self.word_type = np.dtype(np.uint32 if packed else np.uint8)
         self._last = len(graph.layers) - 2  # before the pixel shuffle
         self._define()
-        self.min_pairs = self._lanes * self._block(self._last, self._row_values)[1]
+        self.min_pairs = self._lanes
         self._schedule()
 
     # The algorithm: what each value is.
@@ -215,19 +217,20 @@ class Kernel:
             buffer.dim(1).set_min(0).set_stride(extent)
             buffer.dim(buffer.dimensions() - 1).set_min(0)
         output.dim(2).set_bounds(0, self._graph.rows)
+        output.dim(3).set_extent(output.dim(3).extent() // 2 * 2)
         self.output.bound(word, 0, self.words).bound(row, 0, self._graph.rows)
 
     def _schedule_output(self):
-        """Stripes of rows in parallel; in each, column tiles; in each, row by row. All output rows
-        of a block at once, while what they are computed from is in the nearest cache."""
+        """Stripes of lines in parallel; in each, column tiles; in each, line by line. All output
+        rows of a block at once, while what they are computed from is in the nearest cache."""
         shift = hl.TailStrategy.ShiftInwards
         (
-            self.output.split(y, stripe, line, self._stripe_rows, shift)
+            self.output.split(y, line, twin, 2, hl.TailStrategy.RoundUp)
+            .split(line, stripe, line, self._stripe_lines, shift)
             .split(x, tile, column, self._tile_pairs, shift)
-            .split(column, block, column, self.min_pairs, shift)
-            .split(column, column, lane, self._lanes)
-            .reorder(word, lane, column, row, block, line, tile, stripe)
-            .unroll(word).vectorize(lane).unroll(column)
+            .split(column, block, lane, self._lanes, shift)
+            .reorder(word, lane, twin, row, block, line, tile, stripe)
+            .unroll(word).vectorize(lane).unroll(twin)
             .parallel(stripe)
         )
 
@@ -247,26 +250,25 @@ class Kernel:
 
     def _keep_rows(self, func, index, which, readers):
         """Store the rows from the newest to the oldest still read, their number a power of two for
-        cheap wrapping; one row where only a spread is made from it. `which` is its second Var."""
+        cheap wrapping; one line where only a spread is made from it. `which` is its second Var."""
         leads = self._graph.leads()
         oldest = [leads[reader] - self._graph.reach(reader) for reader in readers]
-        rows = leads[index] - min(oldest, default=leads[index]) + 1
+        rows = leads[index] - min(oldest, default=leads[index]) + 2
         func.store_at(self.output, tile).compute_at(self.output, line)
         func.bound(c, 0, self._graph.width(index))
         func.fold_storage(y, 1 << (rows - 1).bit_length())
         func.reorder_storage(x, c, which, y).align_storage(x, ROW_PAIRS)
 
     def _schedule_blocks(self, index, width):
-        """Blocks of pairs and channels, with the sums they are made of in registers."""
-        group, vectors = self._block(index, width)
+        """Blocks of pairs, rows and channels, with the sums they are made of in registers."""
         func = self._values[index]
         (
             func.bound(side, 0, 2)
-            .split(c, part, channel, group, hl.TailStrategy.ShiftInwards)
-            .split(x, block, column, self._lanes * vectors, hl.TailStrategy.RoundUp)
-            .split(column, column, lane, self._lanes)
-            .reorder(lane, column, side, channel, part, block, y)
-            .vectorize(lane).unroll(column).unroll(side).unroll(channel)
+            .split(c, part, channel, self._group(width), hl.TailStrategy.ShiftInwards)
+            .split(y, line, twin, 2, hl.TailStrategy.RoundUp)
+            .split(x, block, lane, self._lanes, hl.TailStrategy.RoundUp)
+            .reorder(lane, twin, side, channel, part, block, line)
+            .vectorize(lane).unroll(twin).unroll(side).unroll(channel)
         )
         for convolution in self._convolutions(index):
             self._schedule_sum(convolution, func)
@@ -276,16 +278,15 @@ class Kernel:
         by_pairs = self._reads_spread(index)
         which, count = (term, 4) if by_pairs else (side, 2)
         total.compute_at(consumer, part).bound(which, 0, count)
-        total.split(x, column, lane, self._lanes).reorder(lane, column, which, c, y)
-        total.vectorize(lane).unroll(column).unroll(which).unroll(c)
-        update = total.update().split(x, column, lane, self._lanes)
-        # What is loaded serves all that is innermost: a pixel its outputs, or a weight both sides.
+        total.reorder(x, y, which, c).vectorize(x).unroll(y).unroll(which).unroll(c)
+        update = total.update()
+        # What is loaded serves all that is innermost: a weight both rows, a pixel its outputs.
         if by_pairs:  # over all taps with two of the terms, then with the other two
-            update.split(term, half, term, 2).reorder(lane, column, c, term, rows, *taps, half, y)
+            update.split(term, half, term, 2).reorder(x, y, c, term, rows, *taps, half)
             update.unroll(half)
         else:
-            update.reorder(lane, column, side, c, rows, *taps, y)
-        update.vectorize(lane).unroll(column).unroll(c).unroll(which)
+            update.reorder(x, y, side, c, rows, *taps)
+        update.vectorize(x).unroll(y).unroll(c).unroll(which)
         if self._graph.layers[index].kernel.shape[2] <= 3:  # of more, too much is kept at hand
             update.unroll(rows)
 
@@ -298,15 +299,11 @@ class Kernel:
         inner = [source for source in self._graph.sources(index) if source not in self._stored]
         return [found for source in inner for found in self._convolutions(source)]
 
-    def _block(self, index, width):
-        """(channels, vectors of pairs) computed at once: few enough that their sums stay in
-        registers, enough that what is loaded is used more than once."""
-        fitting = self._accumulators // 2  # two sums a channel: of two sides, or of two terms
-        if any(self._reads_spread(found) for found in self._convolutions(index)):
-            groups = range(fitting // 2 - 1, 0, -1)  # two vectors, and four registers for pixels
-            return min(groups, key=lambda group: -(-width // group) * group), 2
-        group = -(-width // -(-width // fitting))
-        return group, max(1, min(MAX_VECTORS, 6 // group))
+    def _group(self, width):
+        """Channels of `width` computed at once: few enough that their sums stay in registers,
+        enough that what is loaded is used more than once."""
+        groups = range(self._max_group, 0, -1)
+        return min(groups, key=lambda group: -(-width // group) * group)
 
     def _reads_spread(self, index):
         return _is_by_pairs(self._graph.layers[index])
