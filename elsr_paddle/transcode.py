@@ -150,6 +150,7 @@ class _Writer:
         describe(source, stream)
         context, colour = stream.codec_context, frames.colour
         context.time_base = source.time_base
+        context.thread_type = "AUTO"  # as ffmpeg has it; PyAV's slices keep x264 off a core
         context.colorspace, context.color_range = colour.matrix, 2 if colour.full else 1
         context.color_primaries, context.color_trc = colour.primaries, colour.transfer
         ratio = frames.sample_aspect_ratio(source.sample_aspect_ratio)

@@ -14,7 +14,6 @@ from elsr_paddle.graph import INPUT, Conv, PReLU, build_graph
 
 F = paddle.nn.functional
 GPU_MEMORY = 256  # MB taken at the start
-LARGEST_KEPT = 31 * 2**20  # bytes; glibc learns from blocks of up to 32 MiB
 
 
 class PaddleBackend:
@@ -36,7 +35,6 @@ class PaddleBackend:
         self._predictor = _predictor(program, threads or available_threads())
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
-        _keep_freed_memory()
 
     def run(self, image):
         """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
@@ -80,16 +78,6 @@ class _Program(paddle.nn.Layer):
         if isinstance(layer, PReLU):
             return F.prelu(source, getattr(self, f"slopes_{index}"))
         return source + values[layer.other]
-
-
-def _keep_freed_memory():
-    """Let the C library keep what a frame frees for the next one.
-
-    Paddle allocates and frees some 25 MB a frame. glibc hands freed memory back to the system above
-    a limit that is twice the largest block freed so far; fetching it again costs 5,000 page faults
-    a frame, as much time as the network. One large block, freed, raises the limit for good.
-    """
-    np.empty(LARGEST_KEPT, np.uint8)  # freed at once: nothing refers to it
 
 
 def _predictor(program, threads):
