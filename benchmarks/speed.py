@@ -106,7 +106,7 @@ def measure(folder, threads, rounds):
         "multiply_adds": graph.multiply_adds,
         "frames": interleaved(contestants(folder, graph, frame, threads), rounds),
         "engine": fastest.name,
-        "sizes": interleaved(sizes, max(5, rounds // 3)),
+        "sizes": interleaved(sizes, rounds),
     }
 
 
