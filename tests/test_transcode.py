@@ -209,6 +209,12 @@ def test_encoders_and_presets_that_do_not_fit_are_refused(tmp_path, nearest, out
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
+def test_x264_works_on_several_frames_at_once_not_on_slices_of_one(tmp_path, nearest):
+    output = tmp_path / "out.mp4"
+    transcode(write_video(tmp_path / "a.mp4"), output, nearest(scale=4))  # x2 has too few lines
+    assert b"sliced_threads=0" in output.read_bytes()  # x264 writes its settings into the stream
+
+
 def test_an_error_in_the_network_ends_all_threads_and_leaves_no_file(tmp_path, nearest):
     source = write_video(tmp_path / "a.mp4", moving_photo(60))
     upscaler = nearest(scale=2)
