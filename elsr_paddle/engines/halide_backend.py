@@ -79,13 +79,13 @@ class _Program:
         target = hl.get_host_target()
         kernel = Kernel(graph, target)
         self._words, self._word_type = kernel.words, kernel.word_type
-        self._min_pairs = kernel.min_pairs
+        self._block_pairs = kernel.block_pairs
         self._call, self.note = _compiled(kernel, graph, target)
 
     def run(self, image):
         """uint8 (H, W, channels) -> uint8 (H, rows, bytes of an output row, or a few more)."""
         height, width = image.shape[:2]
-        pairs = max(-(-width // 2), self._min_pairs)
+        pairs = max(-(-width // 2), self._block_pairs)
         lines = -(-height // 2)
         output = np.empty((2 * lines, self._rows, pairs, self._words), self._word_type)
         stripe_lines = max(-(-lines // self._threads), min(lines, MIN_STRIPE_LINES))
@@ -95,7 +95,7 @@ class _Program:
     def _tile_pairs(self, pairs):
         """Equal tiles of whole blocks, so that little is computed twice where they meet."""
         tiles = -(-pairs // MAX_TILE_PAIRS)
-        return min(pairs, -(-pairs // (tiles * self._min_pairs)) * self._min_pairs)
+        return min(pairs, -(-pairs // (tiles * self._block_pairs)) * self._block_pairs)
 
 
 def _compiled(kernel, graph, target):

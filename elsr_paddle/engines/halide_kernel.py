@@ -61,12 +61,13 @@ class Kernel:
         parameters float32 (as `pack_parameters` orders them), tile_pairs and stripe_lines int32.
     words : int, extent of `word`
     word_type : numpy dtype
-    min_pairs : int, the narrowest output it can compute; the picture may be narrower.
+    block_pairs : int, the width of a block, a vector, and the narrowest output it can compute; the
+        picture may be narrower.
     """
 
     def __init__(self, graph, target):
         self._graph = graph
-        self._lanes = target.natural_vector_size(hl.Float(32))
+        self.block_pairs = target.natural_vector_size(hl.Float(32))
         self._max_group = 5 if _has_32_registers(target) else 2  # four sums each: two rows by two
         self.image = hl.ImageParam(hl.UInt(8), 3, "image")
         self._parameters = hl.ImageParam(hl.Float(32), 1, "parameters")
@@ -79,7 +80,6 @@ class Kernel:
         self.word_type = np.dtype(np.uint32 if packed else np.uint8)
         self._last = len(graph.layers) - 2  # before the pixel shuffle
         self._define()
-        self.min_pairs = self._lanes
         self._schedule()
 
     # The algorithm: what each value is.
@@ -228,7 +228,7 @@ class Kernel:
             self.output.split(y, line, twin, 2, hl.TailStrategy.RoundUp)
             .split(line, stripe, line, self._stripe_lines, shift)
             .split(x, tile, column, self._tile_pairs, shift)
-            .split(column, block, lane, self._lanes, shift)
+            .split(column, block, lane, self.block_pairs, shift)
             .reorder(word, lane, twin, row, block, line, tile, stripe)
             .unroll(word).vectorize(lane).unroll(twin)
             .parallel(stripe)
@@ -245,12 +245,13 @@ class Kernel:
         spread = self._spreads[index]
         readers = [i for i in self._graph.readers(index) if self._reads_spread(i)]
         self._keep_rows(spread, index, term, readers)
-        spread.bound(term, 0, 4).split(x, x, lane, self._lanes, hl.TailStrategy.RoundUp)
+        spread.bound(term, 0, 4).split(x, x, lane, self.block_pairs, hl.TailStrategy.RoundUp)
         spread.reorder(lane, term, x, c, y).vectorize(lane).unroll(term)
 
     def _keep_rows(self, func, index, which, readers):
-        """Store the rows from the newest to the oldest still read, their number a power of two for
-        cheap wrapping; one line where only a spread is made from it. `which` is its second Var."""
+        """Store the two rows of the newest line and all down to the oldest still read, their number
+        a power of two for cheap wrapping. Where only a spread is made from it, nobody reads older
+        ones. `which` is its second Var."""
         leads = self._graph.leads()
         oldest = [leads[reader] - self._graph.reach(reader) for reader in readers]
         rows = leads[index] - min(oldest, default=leads[index]) + 2
@@ -266,7 +267,7 @@ class Kernel:
             func.bound(side, 0, 2)
             .split(c, part, channel, self._group(width), hl.TailStrategy.ShiftInwards)
             .split(y, line, twin, 2, hl.TailStrategy.RoundUp)
-            .split(x, block, lane, self._lanes, hl.TailStrategy.RoundUp)
+            .split(x, block, lane, self.block_pairs, hl.TailStrategy.RoundUp)
             .reorder(lane, twin, side, channel, part, block, line)
             .vectorize(lane).unroll(twin).unroll(side).unroll(channel)
         )
