@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from elsr_paddle import cli
-from elsr_paddle.degrade import DEGRADATIONS
+from elsr_paddle.commands import shared as cli
+from elsr_paddle.data.clips import find_clips, find_reds, split_clips
 from elsr_paddle.errors import InputError
-from elsr_paddle.sources import find_clips, find_reds, split_clips
+from elsr_paddle.imaging.degrade import DEGRADATIONS
 
 
 def parse(argv):
@@ -46,7 +46,7 @@ def main(argv=None):
     if args.sources and args.reds:
         raise InputError("expected --reds or sources but got both")
     # Imported here so that --help works, and a missing package is told, without the extra `train`.
-    from elsr_paddle.preparing import prepare
+    from elsr_paddle.data.prepare import prepare
 
     train, val = choose_clips(args)
     skipped = {}  # validation may read a frame twice: each message once
@@ -97,7 +97,7 @@ def wanted(args, clips):
 
 
 def demo_clips(args):
-    from elsr_paddle import demo
+    from elsr_paddle.data import demo
 
     folder = demo.ensure(cli.DEMO)
     args.hr_patch = args.hr_patch or demo.HR_PATCH
@@ -105,7 +105,7 @@ def demo_clips(args):
 
 
 def summarise(files):
-    from elsr_paddle.pairs import Pairs
+    from elsr_paddle.data.pairs import Pairs
 
     for file in files:
         with Pairs(file, memory_budget=0) as pairs:

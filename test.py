@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from elsr_paddle import cli
+from elsr_paddle.commands import shared as cli
 from elsr_paddle.errors import InputError
 
 
@@ -26,7 +26,7 @@ def main(argv=None):
     args = parse(argv)
     if args.paths and args.benchmarks:
         raise InputError("expected paths or --benchmarks but got both; give one of them")
-    from elsr_paddle.evaluation import summary, write_json
+    from elsr_paddle.evaluation.compare import summary, write_json
 
     networks = load(args)
     skipped = cli.Skipped()
@@ -53,7 +53,7 @@ def load(args):
 
 def find_sets(args, scale, skipped):
     """Name of the set -> its stills; plain paths are one set without a name."""
-    from elsr_paddle.evaluation import find_sets, find_stills
+    from elsr_paddle.evaluation.compare import find_sets, find_stills
 
     if not args.benchmarks:
         return {"": find_stills(args.paths or demo_frames(), skipped)}
@@ -62,8 +62,8 @@ def find_sets(args, scale, skipped):
 
 def demo_frames():
     """A few frames of each validation clip of the demo set, which is built when missing."""
-    from elsr_paddle.demo import ensure
-    from elsr_paddle.images import list_images
+    from elsr_paddle.data.demo import ensure
+    from elsr_paddle.imaging.io import list_images
 
     clips = sorted((ensure(cli.DEMO, tqdm) / "val").iterdir())
     return [path for clip in clips if clip.is_dir() for path in list_images(clip)[::8]]
@@ -71,7 +71,7 @@ def demo_frames():
 
 def evaluate(set_name, stills, args, networks, skipped):
     """The records of a set's pictures; the first ones are drawn as well."""
-    from elsr_paddle.evaluation import PROTOCOLS, evaluate_stills
+    from elsr_paddle.evaluation.compare import PROTOCOLS, evaluate_stills
 
     records = []
     bar = tqdm(stills, desc=set_name or None, unit="picture", disable=None)
@@ -86,7 +86,7 @@ def evaluate(set_name, stills, args, networks, skipped):
 
 
 def draw(item, set_name, args, scale):
-    from elsr_paddle.report import networks_figure
+    from elsr_paddle.evaluation.figures import networks_figure
 
     file = f"{set_name}_{item.name}".strip("_").replace("/", "_")
     file += "" if file.endswith(".png") else ".png"  # a.jpg.png: there may be an a.png as well
@@ -95,8 +95,8 @@ def draw(item, set_name, args, scale):
 
 
 def as_table(results, args, networks):
+    from elsr_paddle.evaluation.tables import benchmark_table, scores_table
     from elsr_paddle.models import count_parameters
-    from elsr_paddle.scoreboard import benchmark_table, scores_table
 
     if not args.benchmarks:
         return scores_table(results[""], networks[0].name)

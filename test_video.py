@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from elsr_paddle import cli
+from elsr_paddle.commands import shared as cli
 from elsr_paddle.errors import InputError
 
 TIMED_FRAMES = 20
@@ -32,8 +32,8 @@ def main(argv=None):
     if args.every < 1 or args.gif_frames < 0:
         raise InputError(f"expected --every of 1 or more and --gif-frames of 0 or more but got "
                          f"{args.every} and {args.gif_frames}")
-    from elsr_paddle import scoreboard, timing
-    from elsr_paddle.evaluation import summary, write_csv, write_json
+    from elsr_paddle.evaluation import tables as scoreboard
+    from elsr_paddle.evaluation.compare import summary, timing, write_csv, write_json
 
     engine, model, about = cli.load_for_evaluation(args)
     clip = args.clip or demo_clip()
@@ -55,15 +55,15 @@ def main(argv=None):
 
 def demo_clip():
     """The first validation clip of the demo set, which is built when missing."""
-    from elsr_paddle.demo import ensure
+    from elsr_paddle.data.demo import ensure
 
     return min(path for path in (ensure(cli.DEMO, tqdm) / "val").iterdir() if path.is_dir())
 
 
 def evaluate(clip, args, engine, skipped):
     """The records of all frames, and the first LR frames; the GIFs are written on the way."""
-    from elsr_paddle.evaluation import PROTOCOLS, evaluate_frames
-    from elsr_paddle.video import comparison_gifs, frame_rate, numbered_frames
+    from elsr_paddle.evaluation.compare import PROTOCOLS, evaluate_frames
+    from elsr_paddle.video.read import comparison_gifs, frame_rate, numbered_frames
 
     options = {"scale": engine.scale, "protocol": PROTOCOLS[args.protocol],
                "degradation": args.degradation, "on_error": skipped}
@@ -82,7 +82,7 @@ def evaluate(clip, args, engine, skipped):
 
 
 def draw(records, args, model_name):
-    from elsr_paddle.report import frames_figure
+    from elsr_paddle.evaluation.figures import frames_figure
 
     labels = {"bicubic": "bicubic", model_name: model_name.upper()}
     psnr_db = {label: [record[method]["psnr_db"] for record in records]

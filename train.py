@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from elsr_paddle import cli
+from elsr_paddle.commands import shared as cli
 from elsr_paddle.errors import InputError
-from elsr_paddle.stages import STAGES, Stage, stage_numbers
+from elsr_paddle.training.stages import STAGES, Stage, stage_numbers
 
 SHAPE_FLAGS = ("width", "prelu", "depth", "head_kernel", "tail_kernel")
 ROW_FLAGS = [field for field in fields(Stage) if field.name not in ("number", "init_from")]
@@ -64,8 +64,8 @@ def main(argv=None):
         stages[0] = replace(stages[0], init_from=None)
     # Imported here so that --help and a mistyped stage do not wait for Paddle; the drawing, so that
     # a missing matplotlib is told before the training and not after it.
+    from elsr_paddle.evaluation.figures import losses_figure
     from elsr_paddle.framework import paddle, select_device
-    from elsr_paddle.report import losses_figure
 
     device = select_device(args.device)
     processes = paddle.distributed.get_world_size()
@@ -106,11 +106,11 @@ def find_data(args, first):
     progress = partial(tqdm, unit="frame", disable=None)  # shown in terminals only
     folder = args.data or (cli.DATA / "reds" if args.reds else cli.DEMO)
     if first and args.reds:
-        from elsr_paddle.preparing import ensure_reds
+        from elsr_paddle.data.prepare import ensure_reds
 
         ensure_reds(args.reds, folder, progress=progress)
     elif first and not args.data:
-        from elsr_paddle import demo
+        from elsr_paddle.data import demo
 
         demo.ensure(folder, progress)
     wait_for_all("data")
@@ -118,7 +118,7 @@ def find_data(args, first):
 
 
 def make_run(stage, args):
-    from elsr_paddle.runs import Run
+    from elsr_paddle.training.runs import Run
 
     given = {"scale": stage.scale, **{name: getattr(args, name) for name in SHAPE_FLAGS}}
     config = {name: value for name, value in given.items() if value is not None}
@@ -136,8 +136,8 @@ def make_run(stage, args):
 
 def train_stage(run, args, folder, weights, first):
     """Train one stage; gives the metrics of its best validation."""
-    from elsr_paddle import training
-    from elsr_paddle.pairs import Pairs
+    from elsr_paddle.data.pairs import Pairs
+    from elsr_paddle.training import fit as training
 
     number, scale = run.stage.number, run.stage.scale
     weights = weights or run.stage.init_from and args.out / f"stage{number - 1}/best.safetensors"
@@ -190,7 +190,7 @@ def visualdl_writer(folder):
 
 def redraw_curves(args, losses_figure):
     """Draw the curves of every stage found, not only of those just trained; gives the path."""
-    from elsr_paddle.runs import read_metrics
+    from elsr_paddle.training.runs import read_metrics
 
     path = args.plots / "training_losses.png"
     runs = {n: read_metrics(args.out / f"stage{n}" / "metrics.jsonl") for n in STAGES}

@@ -25,9 +25,9 @@ import h5py
 import numpy as np
 import skimage.data
 
-from elsr_paddle.data import PatchBatches
-from elsr_paddle.degrade import make_pair
-from elsr_paddle.pairs import Pairs, pair_writer
+from elsr_paddle.data.pairs import Pairs, pair_writer
+from elsr_paddle.data.patches import PatchBatches
+from elsr_paddle.imaging.degrade import make_pair
 
 SCALE, HR_PATCH, BATCH = 4, 256, 16
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

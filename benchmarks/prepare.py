@@ -27,10 +27,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import skimage.data
 
+from elsr_paddle.data.clips import find_clips
+from elsr_paddle.data.prepare import prepare
 from elsr_paddle.files import natural_key
-from elsr_paddle.images import write_image
-from elsr_paddle.preparing import prepare
-from elsr_paddle.sources import find_clips
+from elsr_paddle.imaging.io import write_image
 
 HEIGHT, WIDTH, SCALE = 720, 1280, 4
 MULTIPLES = (1, 4, 16)  # of the input, for the curve of memory

@@ -15,14 +15,15 @@ from pathlib import Path
 from skimage.data import astronaut, chelsea, coffee
 from speed import about
 
-from elsr_paddle import cli, quality
-from elsr_paddle.degrade import make_pair
+from elsr_paddle.commands import shared as cli
 from elsr_paddle.engines.loading import WEIGHTS
-from elsr_paddle.evaluation import PROTOCOLS, evaluate_image, find_sets, write_json
-from elsr_paddle.images import read_image
-from elsr_paddle.published import PORT_ON_ITS_CLIP_DB, published
-from elsr_paddle.report import CostPoint, cost_figure, networks_figure, table
-from elsr_paddle.scoreboard import benchmark_table, clips_table, ranges_table
+from elsr_paddle.evaluation import shipped as quality
+from elsr_paddle.evaluation.compare import PROTOCOLS, evaluate_image, find_sets, write_json
+from elsr_paddle.evaluation.figures import CostPoint, cost_figure, networks_figure, table
+from elsr_paddle.evaluation.published import PORT_ON_ITS_CLIP_DB, published
+from elsr_paddle.evaluation.tables import benchmark_table, clips_table, ranges_table
+from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.imaging.io import read_image
 
 SCALE = 4  # of clips, of LR of another kind and of the pictures
 COST_SET = "Set14"

@@ -320,6 +320,6 @@ def starts_table(starts):
 
 
 if __name__ == "__main__":
-    from elsr_paddle import cli
+    from elsr_paddle.commands import shared as cli
 
     cli.run(main)

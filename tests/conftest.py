@@ -11,10 +11,10 @@ import pytest
 from skimage.data import astronaut, coffee
 
 from elsr_paddle.checkpoint import save_tensors
-from elsr_paddle.degrade import make_pair
+from elsr_paddle.data.pairs import pair_writer
+from elsr_paddle.enlarge.sizes import Target, Upscaler
 from elsr_paddle.graph import INPUT, Add, Conv, Graph, PixelShuffle, PReLU
-from elsr_paddle.pairs import pair_writer
-from elsr_paddle.upscaling import Target, Upscaler
+from elsr_paddle.imaging.degrade import make_pair
 
 ROOT = Path(__file__).parents[1]
 

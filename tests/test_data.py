@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from elsr_paddle.data import BLOCK_ROWS, GROUP_BLOCKS, PatchBatches, block_shuffle, turn
-from elsr_paddle.degrade import make_pair
+from elsr_paddle.data.pairs import Pairs, pair_writer
+from elsr_paddle.data.patches import BLOCK_ROWS, GROUP_BLOCKS, PatchBatches, block_shuffle, turn
 from elsr_paddle.errors import InputError
-from elsr_paddle.pairs import Pairs, pair_writer
-from elsr_paddle.resize import imresize
+from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.imaging.resize import imresize
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +172,8 @@ def test_leaving_the_loader_early_leaves_no_thread(photo):
 
 LOOP = """
 import sys
-from elsr_paddle.data import PatchBatches
-from elsr_paddle.pairs import Pairs
+from elsr_paddle.data.patches import PatchBatches
+from elsr_paddle.data.pairs import Pairs
 
 batches = PatchBatches(Pairs(sys.argv[1], int(sys.argv[2])), hr_patch=64, batch_size=4, seed=0)
 for _ in batches.loader(0, 10**9, workers=2):

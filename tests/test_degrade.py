@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from elsr_paddle.degrade import DEGRADATIONS, make_pair
 from elsr_paddle.errors import InputError
-from elsr_paddle.resize import imresize, opencv_cubic
+from elsr_paddle.imaging.degrade import DEGRADATIONS, make_pair
+from elsr_paddle.imaging.resize import imresize, opencv_cubic
 
 ALL = sorted(DEGRADATIONS)
 

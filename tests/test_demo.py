@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from elsr_paddle import demo
+from elsr_paddle.data import demo
+from elsr_paddle.data.pairs import Pairs
 from elsr_paddle.errors import InputError
-from elsr_paddle.images import list_images, read_image
-from elsr_paddle.pairs import Pairs
+from elsr_paddle.imaging.io import list_images, read_image
 
 ALL_SHOTS = [*demo.TRAIN, *demo.VAL]
 STILL = demo.Shot("astronaut", (120, 216), 2, (1.0, 0.0, 0.5, 0.5), (1.0, 0.0, 0.5, 0.5))

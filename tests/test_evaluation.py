@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elsr_paddle import evaluation
-from elsr_paddle.degrade import make_pair
 from elsr_paddle.errors import InputError
-from elsr_paddle.evaluation import PROTOCOLS
-from elsr_paddle.images import is_gray_file, list_images, rgb_to_y, write_image
-from elsr_paddle.metrics import psnr, ssim
-from elsr_paddle.published import PUBLISHED, published
-from elsr_paddle.resize import imresize, opencv_cubic
-from elsr_paddle.scoreboard import benchmark_table, means_table, scores_table
-from elsr_paddle.video import read_frames
+from elsr_paddle.evaluation import compare as evaluation
+from elsr_paddle.evaluation.compare import PROTOCOLS
+from elsr_paddle.evaluation.published import PUBLISHED, published
+from elsr_paddle.evaluation.tables import benchmark_table, means_table, scores_table
+from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.imaging.io import is_gray_file, list_images, rgb_to_y, write_image
+from elsr_paddle.imaging.metrics import psnr, ssim
+from elsr_paddle.imaging.resize import imresize, opencv_cubic
+from elsr_paddle.video.read import read_frames
 
 
 def nearest(scale):

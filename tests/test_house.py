@@ -14,7 +14,7 @@ from elsr_paddle.files import atomic_write
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
-SCRIPTS_IN_THE_PACKAGE = {"cli.py", "upscale_command.py"}
+SCRIPTS_IN_THE_PACKAGE = set(path.name for path in (ROOT / "elsr_paddle" / "commands").glob("*.py"))
 MODULES = sorted((ROOT / "elsr_paddle").rglob("*.py"))
 
 
@@ -57,8 +57,9 @@ def test_only_scripts_and_what_they_share_print(path):
 
 
 def test_pictures_videos_and_data_are_handled_without_paddle(run_python):
-    names = ("images", "metrics", "resize", "degrade", "pairs", "sources", "preparing", "video",
-             "evaluation", "report", "demo", "stages", "cli")  # fmt: skip
+    names = ("imaging.io", "imaging.metrics", "imaging.degrade", "data.pairs", "data.clips", "data.prepare",
+             "data.demo", "video.read", "evaluation.compare", "evaluation.figures", "training.stages",
+             "commands.shared")  # fmt: skip
     imports = "; ".join(f"import elsr_paddle.{name}" for name in names)
     done = run_python("-c", f"{imports}; import sys; print('paddle' in sys.modules)")
     assert done.stdout.strip() == "False", done.stderr
@@ -68,7 +69,7 @@ def test_without_paddle_one_line_names_the_extra_and_the_gpu_wheel(run_python):
     done = run_python(
         "-c",
         "import sys; sys.modules['paddle'] = None\n"
-        "from elsr_paddle import cli\n"
+        "from elsr_paddle.commands import shared as cli\n"
         "def main():\n"
         "    import elsr_paddle.models\n"
         "cli.run(main)",
@@ -115,7 +116,7 @@ def test_what_the_file_system_refuses_is_one_line_with_the_file(tmp_path, run_py
                          (tmp_path / "file" / "below", "Not a directory")):  # fmt: skip
         done = run_python(
             "-c",
-            "from pathlib import Path; from elsr_paddle import cli\n"
+            "from pathlib import Path; from elsr_paddle.commands import shared as cli\n"
             f"cli.run(lambda: Path({str(path)!r}).write_text('text'))",
         )
         assert done.returncode == 2
@@ -133,7 +134,7 @@ def test_a_disk_that_fills_up_is_told_with_the_name_the_file_was_to_have(tmp_pat
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
 def test_a_reader_that_goes_early_is_no_traceback():
-    program = "from elsr_paddle import cli; cli.run(lambda: [print('line') for _ in range(10**6)])"
+    program = "from elsr_paddle.commands import shared as cli; cli.run(lambda: [print('line') for _ in range(10**6)])"
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:  # fmt: skip
         process.stdout.readline()

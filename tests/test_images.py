@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elsr_paddle import images
 from elsr_paddle.errors import InputError
+from elsr_paddle.imaging import io as images
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import convolve2d
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.metrics import psnr, ssim
+from elsr_paddle.imaging.metrics import psnr, ssim
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
+from elsr_paddle.data.pairs import MixedSizesError, Pairs, pair_writer
 from elsr_paddle.errors import InputError
-from elsr_paddle.pairs import MixedSizesError, Pairs, pair_writer
 
 
 def images(count=5, scale=2, side=8):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from elsr_paddle.parallel import ordered_map
+from elsr_paddle.threads import ordered_map
 
 
 def test_results_come_in_the_order_of_the_items():

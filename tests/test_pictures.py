@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageSequence, PngImagePlugin
 from skimage.data import astronaut
 
+from elsr_paddle.enlarge.pictures import upscale_picture
 from elsr_paddle.errors import InputError
-from elsr_paddle.pictures import upscale_picture
 
 PHOTO = Image.fromarray(astronaut()[40:88, 190:254])  # 64x48
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

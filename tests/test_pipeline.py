@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from elsr_paddle.pipeline import ahead
+from elsr_paddle.threads import ahead
 
 
 def test_items_come_in_order_through_two_stages():

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from elsr_paddle.degrade import make_pair
-from elsr_paddle.errors import InputError
-from elsr_paddle.images import write_image
-from elsr_paddle.pairs import Pairs
-from elsr_paddle.preparing import (
+from elsr_paddle.data.clips import Clip, Frame, find_clips
+from elsr_paddle.data.pairs import Pairs
+from elsr_paddle.data.prepare import (
     Recipe,
     detail,
     ensure_reds,
@@ -23,8 +21,10 @@ from elsr_paddle.preparing import (
     patch_corners,
     prepare,
 )
-from elsr_paddle.resize import imresize
-from elsr_paddle.sources import Clip, Frame, find_clips
+from elsr_paddle.errors import InputError
+from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.imaging.io import write_image
+from elsr_paddle.imaging.resize import imresize
 
 ROOT = Path(__file__).parent.parent
 
@@ -317,8 +317,8 @@ def test_frames_are_asked_for_no_faster_than_they_are_written(tmp_path):
 
 WRITE = """
 import sys
-from elsr_paddle.preparing import prepare
-from elsr_paddle.sources import find_clips
+from elsr_paddle.data.prepare import prepare
+from elsr_paddle.data.clips import find_clips
 
 def progress(items, *, total, desc):
     for i, item in enumerate(items):

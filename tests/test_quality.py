@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from skimage.data import coffee
 
-from elsr_paddle import quality
 from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.errors import InputError
-from elsr_paddle.images import write_image
-from elsr_paddle.published import PUBLISHED
+from elsr_paddle.evaluation import shipped as quality
+from elsr_paddle.evaluation.published import PUBLISHED
+from elsr_paddle.imaging.io import write_image
 
 SCRIPT = ("import runpy, sys; sys.path.insert(0, 'benchmarks'); "
           "runpy.run_path('benchmarks/quality.py', run_name='__main__')")  # fmt: skip

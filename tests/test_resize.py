@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.images import list_images, read_image
-from elsr_paddle.resize import imresize, modcrop, opencv_cubic
+from elsr_paddle.imaging.io import list_images, read_image
+from elsr_paddle.imaging.resize import imresize, modcrop, opencv_cubic
 
 
 def slow_cubic(x):

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 from skimage.data import coffee
 
-from elsr_paddle import cli, demo
 from elsr_paddle.checkpoint import save_tensors
-from elsr_paddle.degrade import make_pair
+from elsr_paddle.commands import shared as cli
+from elsr_paddle.data import demo
 from elsr_paddle.engines import loading
 from elsr_paddle.errors import InputError
-from elsr_paddle.evaluation import PROTOCOLS, score
-from elsr_paddle.images import write_image
-from elsr_paddle.resize import imresize
+from elsr_paddle.evaluation.compare import PROTOCOLS, score
+from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.imaging.io import write_image
+from elsr_paddle.imaging.resize import imresize
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
+from elsr_paddle.data.clips import Clip, find_clips, find_reds, split_clips
 from elsr_paddle.errors import InputError
-from elsr_paddle.images import write_image
-from elsr_paddle.sources import Clip, find_clips, find_reds, split_clips
+from elsr_paddle.imaging.io import write_image
 
 
 def picture(path, size=(8, 12), value=0):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.stages import STAGES, stage_numbers
+from elsr_paddle.training.stages import STAGES, stage_numbers
 
 
 def test_the_table_is_the_paper_s_schedule():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from elsr_paddle import framework, timing
+from elsr_paddle import framework
+from elsr_paddle.evaluation import timing
 from elsr_paddle.models import build_model
 
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from elsr_paddle.checkpoint import load_tensors, load_weights, save_tensors
-from elsr_paddle.data import PatchBatches
-from elsr_paddle.degrade import make_pair
+from elsr_paddle.data.pairs import Pairs, pair_writer
+from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
+from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.models import to_arrays
-from elsr_paddle.pairs import Pairs, pair_writer
-from elsr_paddle.runs import Run, read_metrics
-from elsr_paddle.stages import STAGES
-from elsr_paddle.training import Trainer, evaluate, fit, image_function, to_tensor
+from elsr_paddle.training.fit import Trainer, evaluate, fit, image_function, to_tensor
+from elsr_paddle.training.runs import Run, read_metrics
+from elsr_paddle.training.stages import STAGES
 
 SMALL = {"hr_patch": 32, "batch_size": 4, "expansion": 4}
 

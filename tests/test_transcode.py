@@ -19,8 +19,8 @@ from video_files import (
     write_video,
 )
 
+from elsr_paddle.enlarge.video import transcode
 from elsr_paddle.errors import InputError
-from elsr_paddle.transcode import transcode
 
 # Times and sound
 

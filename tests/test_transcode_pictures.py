@@ -18,9 +18,9 @@ from video_files import (
     write_video,
 )
 
+from elsr_paddle.enlarge.video import transcode
 from elsr_paddle.errors import InputError
-from elsr_paddle.transcode import transcode
-from elsr_paddle.yuv import Colour, Converter
+from elsr_paddle.video.colour import Colour, Converter
 
 # Colour
 

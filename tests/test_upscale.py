@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from elsr_paddle.batch import Job, plan_jobs
+from elsr_paddle.commands.enlarge import main
 from elsr_paddle.engines import loading
+from elsr_paddle.enlarge.batch import Job, plan_jobs
 from elsr_paddle.errors import InputError
-from elsr_paddle.upscale_command import main
 
 PHOTO = Image.fromarray(astronaut()[40:88, 190:254])  # 64x48
 
@@ -334,7 +334,7 @@ def test_it_runs_with_the_core_packages_and_halide_alone(tmp_path, root, nearest
     write_video(source / "c.mp4", 3)
     hidden = ["paddle", "openvino", "onnxruntime", "onnx", "h5py", "matplotlib", "skimage", "scipy"]
     code = (f"import sys; sys.modules.update(dict.fromkeys({hidden}))\n"
-            "from elsr_paddle.upscale_command import entry; entry()")
+            "from elsr_paddle.commands.enlarge import entry; entry()")
     weights = () if "--model" in options else ("--weights", nearest_weights)
     done = subprocess.run([sys.executable, "-c", code, source, "-o", tmp_path / "out", *options,
                            *weights], cwd=root, capture_output=True, text=True)
@@ -353,7 +353,7 @@ def test_a_full_disk_is_one_line_and_no_file(tmp_path, root, nearest_weights, su
         write_video(source, 600)
     # A limit on the size of a file fails as a full disk does, in the middle of a write.
     code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-            "from elsr_paddle.upscale_command import entry; entry()")
+            "from elsr_paddle.commands.enlarge import entry; entry()")
     done = subprocess.run([sys.executable, "-c", code, source, "-o", tmp_path / f"out{suffix}",
                            "--weights", nearest_weights, "--crf", "4"], cwd=root,
                           capture_output=True, text=True)
@@ -364,7 +364,7 @@ def test_a_full_disk_is_one_line_and_no_file(tmp_path, root, nearest_weights, su
 
 def test_help_needs_no_library(root):
     code = ("import sys; sys.modules.update(dict.fromkeys(['numpy', 'av', 'PIL', 'cv2', 'tqdm']));"
-            "from elsr_paddle.upscale_command import main; main(['--help'])")
+            "from elsr_paddle.commands.enlarge import main; main(['--help'])")
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Exit status" in done.stdout

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
+from elsr_paddle.enlarge.sizes import Plan, compare, upscale_deep
 from elsr_paddle.errors import InputError
-from elsr_paddle.resize import imresize
-from elsr_paddle.upscaling import Plan, compare, upscale_deep
+from elsr_paddle.imaging.resize import imresize
 
 
 @pytest.mark.parametrize("target, plan", [

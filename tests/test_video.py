@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elsr_paddle import video
 from elsr_paddle.errors import InputError
-from elsr_paddle.images import write_image
+from elsr_paddle.imaging.io import write_image
+from elsr_paddle.video import read as video
 
 
 def plain(level, height=24, width=40):

@@ -8,11 +8,11 @@ from elsr_paddle.checkpoint import degradation_of, load_weights
 from elsr_paddle.engines import find_weights, load_engine
 from elsr_paddle.engines.loading import SUFFIXES, WEIGHTS
 from elsr_paddle.errors import InputError
-from elsr_paddle.evaluation import PROTOCOLS, evaluate_image
+from elsr_paddle.evaluation.compare import PROTOCOLS, evaluate_image
+from elsr_paddle.evaluation.shipped import evaluate_sets, load_networks, value_ranges
 from elsr_paddle.graph import build_graph
-from elsr_paddle.images import write_image
+from elsr_paddle.imaging.io import write_image
 from elsr_paddle.models import build_model, count_parameters, load_arrays, load_model, multiply_adds
-from elsr_paddle.quality import evaluate_sets, load_networks, value_ranges
 
 NETWORKS = [(model, scale) for model in ("elsr", "elsr-y") for scale in (2, 3, 4)]
 networks = pytest.mark.parametrize("model, scale", NETWORKS)

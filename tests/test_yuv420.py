@@ -6,7 +6,7 @@ import pytest
 from elsr_paddle.engines import make_engine
 from elsr_paddle.errors import InputError
 from elsr_paddle.graph import build_graph, evaluate
-from elsr_paddle.yuv import Colour, frame_of_rows, planes_of
+from elsr_paddle.video.colour import Colour, frame_of_rows, planes_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.luma import upscale_by_luma
+from elsr_paddle.imaging.luma import upscale_by_luma
 
 MAX_PIXELS = 2**28  # of the output: 16384 x 16384, 805 MB as RGB
 LARGEST_KEPT = 31 * 2**20  # bytes; glibc learns from blocks of up to 32 MiB

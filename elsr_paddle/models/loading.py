@@ -4,7 +4,7 @@ from elsr_paddle.checkpoint import load_weights
 from elsr_paddle.engines import find_weights
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
-from elsr_paddle.images import image_to_tensor, tensor_to_image
+from elsr_paddle.imaging.io import image_to_tensor, tensor_to_image
 
 
 def load_model(model_or_path, scale=None):

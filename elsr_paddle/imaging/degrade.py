@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.resize import apply, check_image, imresize, modcrop, opencv_cubic, weights
+from elsr_paddle.imaging.resize import apply, check_image, imresize, modcrop, opencv_cubic, weights
 
 BLUR_SIGMA = 0.25  # of `blur_noise`, in LR pixels: 1 HR pixel at x4
 NOISE_SIGMA = 3.0  # of `blur_noise`, in levels of 0..255

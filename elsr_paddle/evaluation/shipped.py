@@ -13,22 +13,22 @@ from pathlib import Path
 import numpy as np
 
 from elsr_paddle.checkpoint import degradation_of, load_weights
+from elsr_paddle.data.clips import VIDEO_SUFFIXES
 from elsr_paddle.engines import Engine, make_engine
 from elsr_paddle.errors import InputError
-from elsr_paddle.evaluation import (
+from elsr_paddle.evaluation.compare import (
     PROTOCOLS,
     evaluate_frames,
     evaluate_stills,
     find_sets,
     summary,
 )
+from elsr_paddle.evaluation.published import FRAME_PIXELS
 from elsr_paddle.files import natural_key
 from elsr_paddle.graph import Add, Conv, Graph, PReLU, build_graph, layer_outputs
 from elsr_paddle.graph import evaluate as evaluate_graph
-from elsr_paddle.images import split_luma
-from elsr_paddle.published import FRAME_PIXELS
-from elsr_paddle.sources import VIDEO_SUFFIXES
-from elsr_paddle.video import numbered_frames
+from elsr_paddle.imaging.io import split_luma
+from elsr_paddle.video.read import numbered_frames
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from elsr_paddle import cli
+from elsr_paddle.commands import shared as cli
 from elsr_paddle.errors import InputError
 
 SCALES = (2, 3, 4)  # that networks are trained for
@@ -77,7 +77,7 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     from tqdm import tqdm
 
-    from elsr_paddle.batch import plan_jobs, run_jobs
+    from elsr_paddle.enlarge.batch import plan_jobs, run_jobs
 
     jobs = plan_jobs(args.inputs, args.output)
     if len(jobs) == 1 and jobs[0].output == args.output and not args.overwrite \
@@ -116,7 +116,7 @@ class Networks:
 
     def upscaler(self):
         """An Upscaler for the size that is wanted."""
-        from elsr_paddle.upscaling import Target, Upscaler
+        from elsr_paddle.enlarge.sizes import Target, Upscaler
 
         args = self._args
         files = {self._load(args.weights).scale: args.weights} if args.weights else \

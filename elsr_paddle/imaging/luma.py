@@ -1,7 +1,7 @@
 """Pictures by their luma: a network enlarges Y, bicubic the rest, where the eye sees little."""
 
-from elsr_paddle.images import merge_luma, split_luma
-from elsr_paddle.resize import imresize
+from elsr_paddle.imaging.io import merge_luma, split_luma
+from elsr_paddle.imaging.resize import imresize
 
 
 def upscale_by_luma(image, upscale_plane):

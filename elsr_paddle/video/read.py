@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
-from elsr_paddle.images import list_images, read_image
+from elsr_paddle.imaging.io import list_images, read_image
 
 FOLDER_FPS = 24.0  # frames per second of a folder of pictures, which states none: REDS has 24
 GIF_FPS_LIMIT = 50  # viewers play anything faster at ten frames per second

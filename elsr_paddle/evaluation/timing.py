@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from elsr_paddle.images import image_to_tensor, read_image, write_image
+from elsr_paddle.imaging.io import image_to_tensor, read_image, write_image
 
 WARM_UP = 3  # calls whose time does not count: first calls compile, allocate and fill caches
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from elsr_paddle.published import published
-from elsr_paddle.report import table
+from elsr_paddle.evaluation.figures import table
+from elsr_paddle.evaluation.published import published
 
 
 def scores_table(figures, model_name):

@@ -17,7 +17,7 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
 from elsr_paddle.framework import paddle
 from elsr_paddle.models import to_arrays
-from elsr_paddle.stages import Stage
+from elsr_paddle.training.stages import Stage
 
 SCORES = ("psnr_rgb_db", "psnr_y_db", "bicubic_rgb_db", "bicubic_y_db")
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.parallel import ordered_map
+from elsr_paddle.threads import ordered_map
 
 SYMMETRIES = 8  # the flips and 90-degree rotations of a square: those that keep LR and HR a pair
 BLOCK_ROWS = 16  # consecutive rows kept together in the order of an epoch

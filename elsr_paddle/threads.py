@@ -1,13 +1,48 @@
-"""Work that overlaps: each stage of a pipeline in a thread of its own."""
+"""Do work in threads ahead of its consumer, in order and within bounds."""
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 _END = object()
 _PATIENCE = 0.1  # seconds between two looks at whether the consumer has gone
+
+
+def ordered_map(function, items, *, workers, ahead=None, weight=None, budget=math.inf):
+    """Yield function(item) for every item, in order, computed in threads ahead of the caller.
+
+    Threads, because decoders, OpenCV and numpy's copies release the GIL. Items are drawn only as
+    results are taken, so neither side runs away with the memory. Closing the generator (or losing
+    it to an exception or Ctrl-C) cancels what has not begun and waits for what has.
+
+    Parameters
+    ----------
+    function : callable of one item; what it raises is raised here, at that item's turn.
+    items : iterable, read in the caller's thread
+    workers : int, threads, at least 1
+    ahead : int, items under way or finished and not yet taken, at most; default 2 * workers.
+    weight : callable(item) that tells how much an item takes, such as its pixels
+    budget : number, what the items under way may weigh together; one always goes, however heavy.
+    """
+    ahead = ahead or 2 * workers
+    waiting = deque()  # (weight, future)
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
+        for item in items:
+            heavy = weight(item) if weight else 0
+            while waiting and (len(waiting) >= ahead
+                               or heavy + sum(w for w, _ in waiting) > budget):
+                yield waiting.popleft()[1].result()
+            waiting.append((heavy, pool.submit(function, item)))
+        while waiting:
+            yield waiting.popleft()[1].result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def ahead(items, depth):

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from elsr_paddle.report import save_figure
+from elsr_paddle.evaluation.figures import save_figure
 
 
 def architecture_figure(path, model):

@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.video import main_stream
-from elsr_paddle.yuv import Filter
+from elsr_paddle.video.colour import Filter
+from elsr_paddle.video.read import main_stream
 
 _DAMAGE_LIMIT = 1000  # reads that may fail in a row before the rest of the file is given up
 _CUT_SHORT = 0.95  # of the frames that the file promises: with fewer, say so

@@ -9,13 +9,13 @@ from pathlib import Path
 import av
 from tqdm import tqdm
 
-from elsr_paddle.decoding import open_video
+from elsr_paddle.enlarge.frames import Frames
+from elsr_paddle.enlarge.pictures import Outcome
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
-from elsr_paddle.frames import Frames
-from elsr_paddle.muxing import carry_metadata, carry_stream, describe
-from elsr_paddle.pictures import Outcome
-from elsr_paddle.pipeline import ahead
+from elsr_paddle.threads import ahead
+from elsr_paddle.video.muxing import carry_metadata, carry_stream, describe
+from elsr_paddle.video.streams import open_video
 
 # Containers that keep any timestamp, by FFmpeg's name.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import skimage.data
 
+from elsr_paddle.data.clips import Clip
+from elsr_paddle.data.prepare import prepare
 from elsr_paddle.errors import InputError
-from elsr_paddle.images import list_images, write_image
-from elsr_paddle.preparing import prepare
-from elsr_paddle.sources import Clip
+from elsr_paddle.imaging.io import list_images, write_image
 
 SCALES = (2, 4)
 HR_PATCH = 256  # side of the stored training patches, pixels; the frames differ in size

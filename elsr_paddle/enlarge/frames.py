@@ -8,9 +8,9 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from elsr_paddle.enlarge.sizes import compare, run_network, upscale_deep
 from elsr_paddle.errors import InputError
-from elsr_paddle.upscaling import compare, run_network, upscale_deep
-from elsr_paddle.yuv import (
+from elsr_paddle.video.colour import (
     HDR_TRANSFERS,
     Converter,
     colour_of,

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
+from elsr_paddle.enlarge.sizes import compare
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
-from elsr_paddle.resize import imresize
-from elsr_paddle.upscaling import compare
+from elsr_paddle.imaging.resize import imresize
 
 # What each format can hold, best first, and how it is saved. Pillow's own defaults (JPEG and WebP
 # at quality 75, half the colour resolution) would undo what was gained.

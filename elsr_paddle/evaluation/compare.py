@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from elsr_paddle.degrade import make_pair
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write, natural_key
-from elsr_paddle.images import is_gray_file, list_images, read_image, rgb_to_y
-from elsr_paddle.metrics import psnr, ssim
-from elsr_paddle.resize import imresize, modcrop, opencv_cubic
+from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.imaging.io import is_gray_file, list_images, read_image, rgb_to_y
+from elsr_paddle.imaging.metrics import psnr, ssim
+from elsr_paddle.imaging.resize import imresize, modcrop, opencv_cubic
 
 
 @dataclass(frozen=True)

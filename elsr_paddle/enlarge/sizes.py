@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.resize import imresize
+from elsr_paddle.imaging.resize import imresize
 
 # 8-bit passes for a picture of 16 bits: their mean tells 16 * 255 levels apart, twelve bits.
 DEEP_PASSES = 16

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import cv2
 
-from elsr_paddle.degrade import DEGRADATIONS, make_pair
+from elsr_paddle.data.clips import REDS_SCALE, find_reds, split_clips
+from elsr_paddle.data.pairs import MixedSizesError, pair_writer
 from elsr_paddle.errors import InputError
-from elsr_paddle.images import read_image
-from elsr_paddle.pairs import MixedSizesError, pair_writer
-from elsr_paddle.parallel import ordered_map
-from elsr_paddle.resize import imresize, modcrop
-from elsr_paddle.sources import REDS_SCALE, find_reds, split_clips
+from elsr_paddle.imaging.degrade import DEGRADATIONS, make_pair
+from elsr_paddle.imaging.io import read_image
+from elsr_paddle.imaging.resize import imresize, modcrop
+from elsr_paddle.threads import ordered_map
 
 PIXELS_UNDER_WAY = 40_000_000  # in all threads; decoding and cutting take about 12 bytes a pixel
 REDS_EVERY = 10  # of a clip's frames, one in so many is kept by `ensure_reds`

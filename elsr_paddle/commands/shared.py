@@ -119,7 +119,7 @@ def _trained_then_shipped(model, scale, degradation):
     """(path, metadata) of what there is of a model, the newest stage first."""
     from elsr_paddle.checkpoint import load_weights
     from elsr_paddle.engines import find_shipped
-    from elsr_paddle.stages import STAGES
+    from elsr_paddle.training.stages import STAGES
 
     trained = (OUT / f"stage{number}" / "best.safetensors" for number in sorted(STAGES)[::-1])
     for path in filter(Path.is_file, trained):
@@ -151,9 +151,9 @@ def all_weights(scale=None, degradation="bicubic"):
 
 def parse_evaluation(parser, argv, name):
     """Parse with the flags that test.py and test_video.py share; `name` is their JSON file's."""
-    from elsr_paddle.degrade import DEGRADATIONS
-    from elsr_paddle.evaluation import PROTOCOLS
+    from elsr_paddle.evaluation.compare import PROTOCOLS
     from elsr_paddle.graph import GRAPHS
+    from elsr_paddle.imaging.degrade import DEGRADATIONS
 
     add = parser.add_argument
     add("--model", choices=GRAPHS, help="a network that ships with the package: elsr (RGB, as in "
@@ -194,9 +194,9 @@ def load_for_evaluation(args, weights=None):
 
     Draws the network into the folder of pictures, too.
     """
-    from elsr_paddle.architecture import architecture_figure
     from elsr_paddle.checkpoint import degradation_of, load_weights
     from elsr_paddle.engines import load_engine
+    from elsr_paddle.evaluation.network_figure import architecture_figure
     from elsr_paddle.framework import select_device
     from elsr_paddle.models import load_model
 

@@ -17,8 +17,8 @@ from PIL import Image
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import natural_key
-from elsr_paddle.images import IMAGE_SUFFIXES, list_images, read_image
-from elsr_paddle.video import main_stream, numbered_frames
+from elsr_paddle.imaging.io import IMAGE_SUFFIXES, list_images, read_image
+from elsr_paddle.video.read import main_stream, numbered_frames
 
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}

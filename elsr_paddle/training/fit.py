@@ -17,11 +17,12 @@ from functools import partial
 import numpy as np
 
 from elsr_paddle.checkpoint import fingerprint, load_tensors, read_arrays
-from elsr_paddle.data import PatchBatches
+from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.errors import InputError
-from elsr_paddle.evaluation import PROTOCOLS, score
+from elsr_paddle.evaluation.compare import PROTOCOLS, score
 from elsr_paddle.framework import paddle, wait_for_all
-from elsr_paddle.luma import upscale_by_luma
+from elsr_paddle.imaging.luma import upscale_by_luma
+from elsr_paddle.imaging.resize import imresize
 from elsr_paddle.models import (
     build_model,
     enlarge,
@@ -30,8 +31,7 @@ from elsr_paddle.models import (
     to_arrays,
     warm_start,
 )
-from elsr_paddle.resize import imresize
-from elsr_paddle.runs import Recorder
+from elsr_paddle.training.runs import Recorder
 
 log = logging.getLogger(__name__)
 
