@@ -140,8 +140,8 @@ def test_the_main_stream_is_upscaled_the_others_named_and_the_cover_kept(tmp_pat
         "-i", "color=red:size=32x32:duration=0.04", "-map", "0", "-map", "1", "-map", "2", "-c",
         "copy", "-c:v:2", "mjpeg", "-disposition:v:2", "attached_pic", tmp_path / "both.mp4")
     outcome = transcode(tmp_path / "both.mp4", tmp_path / "out.mp4", nearest(scale=2))
-    assert outcome.warnings == ["video stream 1 (32x32) was left out: only the main one is "
-                                "upscaled"]
+    assert outcome.warnings == ["video stream 1 (32x32) was left out: stream 0 (64x48) is the one "
+                                "that is enlarged"]
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert [stream.codec_context.name for stream in file.streams] == ["h264", "mjpeg"]
 
