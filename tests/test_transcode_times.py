@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import av
 import pytest
-from video_files import frame_times, make_film, needs_ffmpeg, packets, run
+from video_files import frame_times, make_film, needs_ffmpeg, needs_recent_pyav, packets, run
 
 from elsr_paddle.commands import enlarge
 from elsr_paddle.enlarge.video import transcode
@@ -77,8 +77,10 @@ def test_recordings_of_different_days_are_joined(tmp_path, nearest):
 
 Container = namedtuple("Container", "format start_time")
 Format = namedtuple("Format", "name flags")
-Stream = namedtuple("Stream", "index type average_rate guessed_rate")
-VIDEO, SOUND = Stream(0, "video", 25, 25), Stream(1, "audio", None, None)
+Stream = namedtuple("Stream", "index type average_rate guessed_rate disposition")
+NONE = av.stream.Disposition(0)
+VIDEO = Stream(0, "video", 25, 25, NONE)
+SOUND = Stream(1, "audio", None, None, NONE)
 BROADCAST = Container(Format("mpegts", av.format.Flags.ts_discont.value), 0)
 
 
@@ -114,6 +116,13 @@ def test_sound_that_pauses_for_a_minute_is_no_jump():
 
 def test_a_gap_of_some_seconds_stays_one():
     assert corrected((VIDEO, 0), (VIDEO, 40), (VIDEO, 5000)) == ([0, 40, 5000], 0)
+
+
+def test_a_hole_is_where_neither_picture_nor_sound_goes_on():
+    clock = PacketClock(BROADCAST, VIDEO)
+    for stream, time in ((VIDEO, 0), (SOUND, 0), (VIDEO, 1000), (SOUND, 540), (SOUND, 580)):
+        clock.correct(Timed(time, stream=stream))
+    assert clock.silence() == Fraction(1, 2)  # of the picture's 0.04..1 s and sound's 0.04..0.54 s
 
 
 def frame_clock(*frames):
@@ -174,6 +183,7 @@ def test_a_film_trimmed_by_its_edit_list_is_whole(tmp_path, nearest, suffix):
     assert -0.1 < first <= 0  # not the second before the cut
 
 
+@needs_recent_pyav
 def test_side_data_without_a_name_is_no_trouble(tmp_path, nearest):
     """FFmpeg 8 gives frames of Motion JPEG their EXIF, for which PyAV 18 has no name."""
     from PIL import Image

@@ -15,14 +15,19 @@ import av
 _MICROSECOND = Fraction(1, av.time_base)
 _JUMP = 10  # seconds: ffmpeg's dts_delta_threshold
 _BACK = Fraction(1, 10)  # seconds that decoding times may go back, as in ffmpeg
-_STEADY = ("audio", "video")  # the others may pause as long as they like
+_GAP = Fraction(1, 10)  # seconds without a packet that are more than an uneven rate
+_ATTACHED_PICTURE = av.stream.Disposition.attached_pic
 _PTS_FAULTS = 2  # presentation times out of order, until those of decoding are trusted instead
 
 
 @dataclass
 class _Track:
-    """One stream's clock, in seconds: what is added to it, its last packet, and when that ends."""
+    """One stream's clock, in seconds: what is added to it, its last packet, and when that ends.
 
+    `steady` is whether the stream goes on all the time; the others may pause as long as they like.
+    """
+
+    steady: bool
     offset: Fraction
     last: Fraction | None
     due: Fraction | None
@@ -42,11 +47,12 @@ class PacketClock:
     Attributes
     ----------
     restarts : int, how often the clock was carried on
+    gaps : dict of int, index of a steady stream -> list of (start, end) in seconds
     now : Fraction or None, seconds: the end of the latest packet of sound or video
     """
 
     def __init__(self, container, stream):
-        self.restarts = 0
+        self.restarts, self.gaps = 0, {}
         self._may_jump = bool(container.format.flags & av.format.Flags.ts_discont.value)
         start = (container.start_time or 0) * _MICROSECOND
         if not self._may_jump:
@@ -65,10 +71,16 @@ class PacketClock:
         if packet.dts is not None:
             packet.dts += ticks
 
+    def _begin(self, stream):
+        steady = stream.type in ("audio", "video") and not stream.disposition & _ATTACHED_PICTURE
+        if steady:
+            self.gaps[stream.index] = []
+        self._tracks[stream.index] = _Track(steady, self._newest, None, self.now)
+        return self._tracks[stream.index]
+
     def _offset(self, packet):
         """What to add to its times: as before, or as for other streams, or what carries it on."""
-        track = self._tracks.setdefault(packet.stream.index,
-                                        _Track(self._newest, None, self.now))
+        track = self._tracks.get(packet.stream.index) or self._begin(packet.stream)
         if packet.dts is None:
             return track.offset
         time = packet.dts * packet.time_base
@@ -76,14 +88,28 @@ class PacketClock:
             # After a restart, packets of the old clock still come between those of the new.
             track.offset = min(self._newest, track.offset,
                                key=lambda offset: abs(time + offset - track.due))
-        if packet.stream.type in _STEADY:
+        if track.steady:
             if not self._goes_on(track, time + track.offset):
                 track.offset = self._newest = track.due - time
                 self.restarts += track.last is not None
             track.last = time + track.offset
+            if track.due is not None and track.last > track.due + _GAP:
+                self.gaps[packet.stream.index].append((track.due, track.last))
             track.due = track.last + (packet.duration or 0) * packet.time_base
             self.now = max(self.now or track.due, track.due)
         return track.offset
+
+    def silence(self):
+        """Seconds in which no steady stream goes on: damage of which FFmpeg says nothing.
+
+        0 where there is but one such stream: a picture may well stand still.
+        """
+        first, *others = self.gaps.values() if len(self.gaps) > 1 else [[]]
+        for gaps in others:
+            common = ((max(start, begin), min(end, stop))
+                      for start, end in first for begin, stop in gaps)
+            first = [(start, end) for start, end in common if start < end]
+        return sum(end - start for start, end in first)
 
     def _goes_on(self, track, time):
         if track.due is None:

@@ -157,11 +157,11 @@ class Reader:
 
     def report(self):
         """Tell the outcome what was damaged, moved or is missing."""
-        self._outcome.missing = self._cut_off()
-        if self._outcome.missing:
-            self._outcome.warn(f"it is cut short: {self._outcome.missing} are missing")
-        elif self._damaged > _STRAY:
-            self._outcome.missing = f"{self._damaged} packets"
+        cut_off, silence = self._cut_off(), float(self._packet_clock.silence())
+        if cut_off:
+            self._outcome.warn(f"it is cut short: {cut_off} are missing")
+        if silence:
+            self._outcome.warn(f"it has holes: {silence:.1f} seconds have no picture and no sound")
         for count, text in ((self._damaged, "damaged packets were skipped"),
                             (self._patched, "damaged frames were patched by the decoder"),
                             (self._frame_clock.moved, "frames had a time that was not above the "
@@ -170,6 +170,9 @@ class Reader:
                              "was joined without a gap")):
             if count:
                 self._outcome.warn(f"{count} {text}")
+        packets = f"{self._damaged} packets" if self._damaged > _STRAY else ""
+        seconds = f"{silence:.1f} seconds" if silence else ""
+        self._outcome.missing = cut_off or packets or seconds
 
     def _cut_off(self):
         """How much less the file holds than it promises, where that is more than a rounding."""
