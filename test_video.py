@@ -63,7 +63,8 @@ def demo_clip():
 def evaluate(clip, args, engine, skipped):
     """The records of all frames, and the first LR frames; the GIFs are written on the way."""
     from elsr_paddle.evaluation.compare import PROTOCOLS, evaluate_frames
-    from elsr_paddle.video.read import comparison_gifs, frame_rate, numbered_frames
+    from elsr_paddle.video.gif import comparison_gifs
+    from elsr_paddle.video.read import frame_rate, numbered_frames
 
     options = {"scale": engine.scale, "protocol": PROTOCOLS[args.protocol],
                "degradation": args.degradation, "on_error": skipped}

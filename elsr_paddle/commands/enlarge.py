@@ -45,7 +45,7 @@ def build_parser():
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--compare", choices=("split", "side"), help="put bicubic at the left")
     parser.add_argument("--codec", help="FFmpeg's encoder; default libx264, libvpx-vp9 for .webm")
-    parser.add_argument("--crf", type=int, default=20, help="quality of video, lower is better; 20")
+    parser.add_argument("--crf", type=int, help="quality of video, lower is better; default 20")
     parser.add_argument("--preset", help="of the encoder; default veryfast")
     parser.add_argument("--max-pixels", type=_positive, default=MAX_PIXELS,
                         help=f"refuse outputs above this; default {MAX_PIXELS:,}")
