@@ -52,7 +52,8 @@ def check(options: Any) -> None:
 
 
 def _check_number(field, value, minimum):
-    kind = {"int": int, "float": (int, float)}.get(field.type.removesuffix(" | None"))
+    name = getattr(field.type, "__name__", field.type)  # text where annotations are postponed
+    kind = {"int": int, "float": (int, float)}.get(name.removesuffix(" | None"))
     if kind and (isinstance(value, bool) or not isinstance(value, kind)):
         raise InputError(f"expected {field.name} to be a number but got {value!r}")
     if minimum is not None and not value >= minimum:

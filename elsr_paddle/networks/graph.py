@@ -6,6 +6,7 @@ with or without the arrays of its parameters.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -169,10 +170,15 @@ class Draft:
         self.nodes.append(Node(op, sources))
         return len(self.nodes) - 1
 
-    def convolve(self, source: int, kernel: np.ndarray, bias: np.ndarray, name: str = "",
+    def new_name(self) -> str:
+        """A name that no operation has."""
+        return next(name for number in itertools.count()
+                    if f"{(name := f'made_{number}')}.weight" not in self.arrays)
+
+    def convolve(self, source: int, kernel: np.ndarray, bias: np.ndarray,
                  padding: str = "zero") -> int:
-        """Append a convolution with its arrays, under a name of its own unless one is given."""
-        name = name or f"made_{len(self.nodes)}"
+        """Append a convolution with its arrays."""
+        name = self.new_name()
         outputs, inputs, side, _ = kernel.shape
         op = ops.Conv(name, inputs, outputs, side, padding=padding)
         self.arrays[op.weight], self.arrays[op.bias] = np.float32(kernel), np.float32(bias)

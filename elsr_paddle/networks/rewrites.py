@@ -103,7 +103,7 @@ def _append_at_lr(draft, op, sources, factor, alone):
                               np.repeat(bias, factor**2), padding=op.padding)
     if isinstance(op, ops.PReLU) and factor > 1:
         slopes = np.repeat(op.slopes(draft.arrays), factor**2)
-        op = ops.PReLU(f"made_{len(draft.nodes)}", len(slopes))
+        op = ops.PReLU(draft.new_name(), len(slopes))
         draft.arrays[op.weight] = slopes
     if not isinstance(op, ops.PixelShuffle):
         return draft.add(op, *sources)
