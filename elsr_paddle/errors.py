@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 
 # Module -> the name that pip knows it by, where they differ.
-_PACKAGES = {"cv2": "opencv-python-headless", "skimage": "scikit-image", "PIL": "pillow"}
+_PACKAGES = {"cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml"}
 
 
 class InputError(ValueError):

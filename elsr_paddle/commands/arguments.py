@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from elsr_paddle.errors import InputError
+from elsr_paddle.errors import InputError, needs
 
 
 def add_options(
@@ -91,7 +91,7 @@ def read_config(path: str, known: Iterable[str]) -> dict[str, Any]:
     ------
     InputError for a file that is no mapping, or a name that is not known.
     """
-    import yaml
+    yaml = needs("yaml", "train")
 
     try:
         with open(path, encoding="utf-8") as file:
