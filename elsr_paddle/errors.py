@@ -17,13 +17,13 @@ class InputError(ValueError):
     """
 
 
-def needs(module: str, extra: str) -> ModuleType:
-    """Import a module that an extra of this package brings.
+def needs(module: str, extra: str = "") -> ModuleType:
+    """Import a module that may be missing.
 
     Parameters
     ----------
     module : str, such as "cv2"
-    extra : str, such as "opencv"
+    extra : str, the extra of this package that brings it, such as "opencv"; empty for none
 
     Raises
     ------
@@ -35,5 +35,5 @@ def needs(module: str, extra: str) -> ModuleType:
         if error.name != module:
             raise
         package = _PACKAGES.get(module, module)
-        raise InputError(f"{package} is not installed: `pip install 'elsr-paddle[{extra}]'` "
-                         "brings it") from error
+        wanted = f"'elsr-paddle[{extra}]'" if extra else package
+        raise InputError(f"{package} is not installed: `pip install {wanted}` brings it") from error
