@@ -210,9 +210,3 @@ def test_everything_imported_is_declared():
     foreign = used - set(sys.stdlib_module_names) - {"elsr_paddle", "__future__"}
     missing = {name for name in foreign if package_of.get(name, name) not in text}
     assert not missing
-
-
-def test_no_text_of_the_readme_points_to_a_file_that_is_not_there():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", readme)
-    assert not [link for link in links if not (ROOT / link).exists()]

@@ -82,20 +82,28 @@ def test_the_package_says_that_it_is_typed():
     assert (ROOT / "elsr_paddle" / "py.typed").is_file()
 
 
-def test_english_and_chinese_readme_show_the_same_figures_and_commands():
+def figures(text):
+    """The numbers of a text that have a decimal point."""
+    return sorted(re.findall(r"(?<![\d.,])\d[\d,]*\.\d+(?![\d.])", text))
+
+
+def commands(text):
+    """The blocks of shell commands in a text, without their comments."""
+    return [re.sub(r" *#.*", "", block) for block in re.findall(r"```bash\n(.*?)```", text, re.S)]
+
+
+@pytest.mark.parametrize("part", [figures, commands])
+def test_the_chinese_readme_says_the_same_as_the_english_one(part):
     english, chinese = ((ROOT / name).read_text(encoding="utf-8")
                         for name in ("README.md", "README.zh-CN.md"))  # fmt: skip
-    tables = [sorted(re.findall(r"(?<![\d.,])\d[\d,]*\.\d+(?![\d.])", text))
-              for text in (english, chinese)]  # fmt: skip
-    assert tables[0] == tables[1]
-    blocks = [[re.sub(r" *#.*", "", block) for block in re.findall(r"```bash\n(.*?)```", text, re.S)]
-              for text in (english, chinese)]  # fmt: skip
-    assert blocks[0] == blocks[1]
+    assert part(chinese) == part(english)
 
 
-@pytest.mark.parametrize("document", sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"),
-     ROOT / "elsr_paddle" / "weights" / "README.md"]), ids=lambda path: path.name)
+DOCUMENTS = sorted(path for folder in ("", "docs", "benchmarks", "elsr_paddle/weights")
+                   for path in (ROOT / folder).glob("*.md"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_links_only_to_files_that_exist(document):
     text = document.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", text)
