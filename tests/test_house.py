@@ -22,7 +22,7 @@ MODULES = sorted((ROOT / "elsr_paddle").rglob("*.py"))
 
 # The lowest floor first. A module imports from its own floor and from lower ones.
 FLOORS = (
-    ("errors", "files", "threads", "framework"),
+    ("errors", "files", "threads", "options", "framework"),
     ("imaging",),
     ("networks", "models", "graph", "checkpoint"),
     ("engines", "export", "video"),
