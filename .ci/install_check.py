@@ -113,7 +113,7 @@ def find_python(version):
     installed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
     for candidate in (*installed, f"python{version}"):
         try:
-            found = run(candidate, "-c", "import ssl, sys, venv; print(*sys.version_info[:2])",
+            found = run(candidate, "-c", "import ensurepip, ssl, sys; print(*sys.version_info[:2])",
                         cwd="/", timeout=60)
         except (OSError, StepError):
             continue
