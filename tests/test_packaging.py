@@ -1,5 +1,6 @@
 """Check what an install brings: dependencies, files and the page on a package index."""
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -49,6 +50,22 @@ def test_a_package_of_several_builds_comes_with_its_own_extra_only(several_build
     brought_by = {name for name, requirements in [("", BASE), *EXTRAS.items()]
                   if any(one.name.startswith(several_builds) for one in requirements)}
     assert brought_by == {{"opencv": "opencv", "paddlepaddle": "cpu"}[several_builds]}
+
+
+def packages_named_as_missing():
+    """(module, extra) of every call `needs(module, extra)` in the package."""
+    for path in (ROOT / "elsr_paddle").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "needs":
+                given = [*node.args, *(keyword.value for keyword in node.keywords)]
+                yield tuple(ast.literal_eval(argument) for argument in given)
+
+
+@pytest.mark.parametrize(("module", "extra"), sorted(set(packages_named_as_missing())))
+def test_the_extra_that_an_error_names_brings_the_missing_package(module, extra):
+    package = {"cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml",
+               "paddle": "paddlepaddle"}.get(module.partition(".")[0], module)  # fmt: skip
+    assert package in {one.name for one in EXTRAS[extra]}
 
 
 def test_cpu_is_train_and_paddle():
