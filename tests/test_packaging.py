@@ -110,9 +110,10 @@ def commands(text):
 
 
 @pytest.mark.parametrize("part", [figures, commands])
-def test_the_chinese_readme_says_the_same_as_the_english_one(part):
-    english, chinese = ((ROOT / name).read_text(encoding="utf-8")
-                        for name in ("README.md", "README.zh-CN.md"))  # fmt: skip
+@pytest.mark.parametrize("page", ["README", "docs/ai-studio"])
+def test_a_chinese_page_says_the_same_as_the_english_one(page, part):
+    english, chinese = ((ROOT / f"{page}{suffix}").read_text(encoding="utf-8")
+                        for suffix in (".md", ".zh-CN.md"))  # fmt: skip
     assert part(chinese) == part(english)
 
 
