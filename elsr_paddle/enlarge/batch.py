@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from elsr_paddle.enlarge.pictures import FORMATS, READABLE, Outcome, upscale_picture
+from elsr_paddle.enlarge.pictures import Outcome, upscale_picture
+from elsr_paddle.enlarge.saving import FORMATS, READABLE
 from elsr_paddle.enlarge.video import CONTAINERS, VIDEO_SUFFIXES, transcode
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import natural_key
@@ -132,8 +133,8 @@ def _is_video(path):
     try:
         with Image.open(path):
             return False
-    except (UnidentifiedImageError, OSError):
-        return True
+    except Exception as error:  # a picture's decoder raises anything on broken bytes
+        return isinstance(error, OSError)  # such as UnidentifiedImageError
 
 
 def _check_outputs(jobs):

@@ -5,6 +5,7 @@ The only place that knows EXIF, palettes, bit depths and the division by 255.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,33 +47,37 @@ def read_image(path):
     InputError, which names the file, if it is missing, no picture, cut short, larger than Pillow's
     limit against decompression bombs, or of 32-bit samples (their range is anybody's guess).
     """
-    picture = _decode(path)
-    if picture.mode == "F":
-        raise InputError(f"expected 8 or 16 bits a sample but {path} holds 32-bit floats; "
-                         "convert it to 8 or 16 bits")
-    if picture.mode.startswith("I"):
-        return _from_16_bit(path, np.asarray(picture))
-    try:
+    with _decoding(path), Image.open(path) as picture:
+        picture.load()
+        picture = _upright(picture)
+        if picture.mode == "F":
+            raise InputError(f"expected 8 or 16 bits a sample but {path} holds 32-bit floats; "
+                             "convert it to 8 or 16 bits")
+        if picture.mode.startswith("I"):
+            return _from_16_bit(path, np.asarray(picture))
         return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    except ValueError as error:  # Pillow's word for a mode it cannot convert, such as LAB
-        raise InputError(f"cannot turn {path} (mode {picture.mode}) into RGB: {error}") from error
 
 
-def _decode(path):
-    """Open and decode a file whole, upright."""
+@contextmanager
+def _decoding(path):
+    """Around calls of Pillow's decoders alone: on broken bytes they raise anything."""
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            ImageOps.exif_transpose(picture, in_place=True)  # else it copies upright ones too
-            return picture
+        yield
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
-    except Exception as error:  # decoders raise anything on broken bytes; only Pillow runs here
-        raise InputError(f"cannot read {path} as a picture: {_one_line(error)}") from error
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"cannot read {path} as a picture: {reason}") from error
 
 
-def _one_line(error):
-    return " ".join(str(error).split()) or type(error).__name__
+def _upright(picture):
+    """Turn a picture as its EXIF says; where that is damaged, it says nothing."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # as in _decoding
+        return picture
 
 
 def _from_16_bit(path, gray):
@@ -93,11 +98,8 @@ def is_gray_file(path):
     ------
     InputError, which names the file, if it is missing or no picture.
     """
-    try:
-        with Image.open(path) as picture:
-            return picture.mode in _GRAY_MODES
-    except Exception as error:  # as in _decode
-        raise InputError(f"cannot read {path} as a picture: {_one_line(error)}") from error
+    with _decoding(path), Image.open(path) as picture:
+        return picture.mode in _GRAY_MODES
 
 
 def write_image(path, image):
