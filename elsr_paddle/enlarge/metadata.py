@@ -68,7 +68,7 @@ def metadata_of(picture, size, outcome, *, tiff):
         kept["xmp"] = _upright_xmp(picture.info.get("xmp"))
     with _dropped_if_damaged("EXIF", outcome):
         kept["exif"] = _exif(picture, size, outcome, tiff)
-    with _dropped_if_damaged("texts", outcome):
+    with _dropped_if_damaged("text", outcome):
         kept["pnginfo"] = _texts(picture)
     return {name: value for name, value in kept.items() if value}
 
@@ -77,8 +77,8 @@ def metadata_of(picture, size, outcome, *, tiff):
 def _dropped_if_damaged(name, outcome):
     try:
         yield
-    except Exception as error:  # a stranger's bytes, read by Pillow: it raises anything
-        outcome.warn_dropped(name, error)
+    except Exception:  # a stranger's bytes, read by Pillow: it raises anything
+        outcome.warn(f"its {name} was dropped: it is damaged")
 
 
 def _upright_xmp(xmp):

@@ -44,15 +44,6 @@ class Outcome:
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def warn_dropped(self, name, error):
-        """Note that metadata were dropped, and why."""
-        self.warn(f"its {name} was dropped: {one_line(error)}")
-
-
-def one_line(error: BaseException) -> str:
-    """What an exception says, in one line; its name where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
-
 
 @dataclass
 class _Layers:
@@ -146,7 +137,8 @@ def _decoding():
 
 
 def _unreadable(error):
-    return InputError(f"no picture that can be read: {one_line(error)}")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"no picture that can be read: {reason}")
 
 
 def _upscale_still(picture, output, upscaler, layout, outcome, stop):

@@ -147,7 +147,7 @@ def _accepted(kept, mode, suffix, outcome):
         try:
             _encoded(Image.new(mode, (1, 1)), suffix, {**FORMATS[suffix][1], name: value})
         except Exception as error:  # a stranger's bytes: Pillow raises anything
-            outcome.warn_dropped(_NAMES[name], error)
+            outcome.warn(f"its {_NAMES[name]} was dropped: {' '.join(str(error).split())}")
         else:
             accepted[name] = value
     return accepted
