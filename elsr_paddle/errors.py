@@ -27,13 +27,13 @@ def needs(module: str, extra: str = "") -> ModuleType:
 
     Raises
     ------
-    InputError that names the package and the extra, if it is not installed.
+    InputError that names the package and the extra, if it cannot be imported.
     """
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == module
+        state = "is not installed" if absent else f"cannot be imported ({error})"
         package = _PACKAGES.get(module, module)
         wanted = f"'elsr-paddle[{extra}]'" if extra else package
-        raise InputError(f"{package} is not installed: `pip install {wanted}` brings it") from error
+        raise InputError(f"{package} {state}: `pip install {wanted}` brings it") from error
