@@ -1,0 +1,211 @@
+"""Run the fused Halide kernel: from the cache of compiled kernels, or compiled in memory."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import operator
+import subprocess
+from functools import lru_cache
+from importlib import metadata as packages
+from pathlib import Path
+
+import numpy as np
+
+from elsr_paddle.engines.engine import available_threads
+from elsr_paddle.engines.halide_cache import cached_library, is_cached, linker
+from elsr_paddle.errors import needs
+from elsr_paddle.networks.rewrites import at_lr, folded, interleaved, on_levels, raised, yuv420
+
+hl = needs("halide")
+
+from elsr_paddle.engines.halide_kernel import Kernel, pack_parameters  # noqa: E402 - needs Halide
+
+FUNCTION = "elsr_upscale"
+IN_MEMORY = "kernel compiled in memory"  # not kept for the next process
+MAX_TILE_PAIRS = 384  # of LR pixels; a few rows of all layers then take some 600 KB
+MIN_STRIPE_LINES = 4  # of two LR rows; each stripe computes `radius` rows at its edges again
+
+
+class HalideBackend:
+    """The fused kernel. Calls release the GIL, unless the kernel was compiled in memory.
+
+    Parameters
+    ----------
+    trained : Trained
+    threads : int or None; a picture is cut into as many stripes, computed at the same time.
+    """
+
+    name = "halide"
+    device = "cpu"
+    tile_pixels = 2**26  # of LR; a Halide buffer holds at most 2**31 bytes
+
+    def __init__(self, trained, threads=None):
+        self._graph = _prepared(trained.graph)
+        self._scale, self._channels = self._graph.scale, self._graph.widths[-1]
+        self._threads = threads or available_threads()
+        self._picture = _Program(interleaved(self._graph), self._threads)
+        self.note = self._picture.note
+
+    def run(self, image):
+        """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
+        height, width = image.shape[:2]
+        rows = self._picture.run(image).reshape(self._scale * height, -1, self._channels)
+        return rows[:, : self._scale * width]
+
+    def yuv420(self, matrix, left):
+        """As `Engine.yuv420`; None too where every process would compile a second kernel anew."""
+        graph = yuv420(self._graph, matrix, left)
+        if graph is None or self.note == IN_MEMORY:
+            return None
+        planes = _Program(graph, self._threads)
+        return lambda image: planes.run(image)[:, :, : self._scale * image.shape[1]]
+
+
+def compiles_at_every_start(trained):
+    """Whether each process compiles the kernel anew, for want of a C compiler to keep it with."""
+    graph = raised(interleaved(_prepared(trained.graph)), 0.5)
+    return linker() is None and not is_cached(_key(graph, hl.get_host_target()))
+
+
+def _prepared(graph):
+    return on_levels(at_lr(folded(graph)))
+
+
+class _Program:
+    """A compiled graph and its weights; each picture is cut into `threads` stripes."""
+
+    def __init__(self, graph, threads):
+        graph = raised(graph, 0.5)
+        self._threads = threads
+        self._parameters = pack_parameters(graph)
+        target = hl.get_host_target()
+        kernel = Kernel(graph, target)
+        self._rows = kernel.rows
+        self._words, self._word_type = kernel.words, kernel.word_type
+        self._block_pairs = kernel.block_pairs
+        self._call, self.note = _compiled(kernel, graph, target)
+
+    def run(self, image):
+        """uint8 (H, W, channels) -> uint8 (H, rows, bytes of an output row, or a few more)."""
+        height, width = image.shape[:2]
+        pairs = max(-(-width // 2), self._block_pairs)
+        lines = -(-height // 2)
+        output = np.empty((2 * lines, self._rows, pairs, self._words), self._word_type)
+        stripe_lines = max(-(-lines // self._threads), min(lines, MIN_STRIPE_LINES))
+        self._call(image, self._parameters, self._tile_pairs(pairs), stripe_lines, output)
+        return output.view(np.uint8).reshape(2 * lines, self._rows, -1)[:height]
+
+    def _tile_pairs(self, pairs):
+        """Equal tiles of whole blocks, so that little is computed twice where they meet."""
+        tiles = -(-pairs // MAX_TILE_PAIRS)
+        return min(pairs, -(-pairs // (tiles * self._block_pairs)) * self._block_pairs)
+
+
+def _compiled(kernel, graph, target):
+    """A function (image, parameters, tile_pairs, stripe_lines, output) and a word on its origin."""
+
+    def build(path):
+        kernel.output.compile_to_object(str(path), kernel.arguments, FUNCTION, target)
+
+    try:
+        path, was_cached = cached_library(_key(graph, target), build)
+        function = _Library(path)
+    except (OSError, RuntimeError, subprocess.SubprocessError):
+        return _in_memory(kernel, target), IN_MEMORY
+    return function, "kernel from the cache" if was_cached else "kernel compiled and cached"
+
+
+def _key(graph, target):
+    """All that a compiled kernel depends on."""
+    source = Path(__file__).with_name("halide_kernel.py").read_text(encoding="utf-8")
+    return "\n".join([packages.version("halide"), target.to_string(), graph.shape_key(), source])
+
+
+def _in_memory(kernel, target):
+    compiled = kernel.output.compile_to_callable(kernel.arguments, target)
+
+    def call(image, parameters, tile_pairs, stripe_lines, output):
+        image = image if image.flags.writeable else image.copy()  # hl.Buffer takes no other
+        compiled(
+            hl.Buffer(image), hl.Buffer(parameters), tile_pairs, stripe_lines, hl.Buffer(output)
+        )
+
+    return call
+
+
+class _Dimension(ctypes.Structure):
+    """halide_dimension_t of HalideRuntime.h."""
+
+    _fields_ = [
+        ("min", ctypes.c_int32),
+        ("extent", ctypes.c_int32),
+        ("stride", ctypes.c_int32),
+        ("flags", ctypes.c_uint32),
+    ]
+
+
+class _Buffer(ctypes.Structure):
+    """halide_buffer_t of HalideRuntime.h."""
+
+    _fields_ = [
+        ("device", ctypes.c_uint64),
+        ("device_interface", ctypes.c_void_p),
+        ("host", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        ("type_code", ctypes.c_uint8),
+        ("type_bits", ctypes.c_uint8),
+        ("type_lanes", ctypes.c_uint16),
+        ("dimensions", ctypes.c_int32),
+        ("dim", ctypes.POINTER(_Dimension)),
+        ("padding", ctypes.c_void_p),
+    ]
+
+    TYPE_CODES = {"u": 1, "f": 2}
+
+    @classmethod
+    def of(cls, array):
+        """A view of a C-contiguous array, its axes turned round: Halide's innermost comes first."""
+        layout = _layout(array.shape, array.dtype)
+        buffer = cls.from_buffer_copy(layout)
+        buffer.host = array.__array_interface__["data"][0]
+        buffer.layout = layout  # owns the dimensions
+        return buffer
+
+
+@lru_cache
+def _layout(shape, dtype):
+    """A buffer without data; kept, since making one takes longer than small pictures can spare."""
+    extents = shape[::-1]
+    strides = itertools.accumulate((1, *extents[:-1]), operator.mul)  # numpy's own are
+    dimensions = [  # arbitrary for an extent of 1, which Halide does not accept
+        _Dimension(0, extent, stride, 0) for extent, stride in zip(extents, strides)
+    ]
+    return _Buffer(
+        type_code=_Buffer.TYPE_CODES[dtype.kind],
+        type_bits=8 * dtype.itemsize,
+        type_lanes=1,
+        dimensions=len(shape),
+        dim=(_Dimension * len(shape))(*dimensions),
+    )
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+def _keep_going(_context, _message):
+    """Halide's own handler would end the process; the call returns an error code as well."""
+
+
+class _Library:
+    """A kernel loaded from a shared library; ctypes releases the GIL while it runs."""
+
+    def __init__(self, path):
+        library = ctypes.CDLL(str(path))
+        library.halide_set_error_handler(_keep_going)
+        self._function = library[FUNCTION]
+
+    def __call__(self, image, parameters, tile_pairs, stripe_lines, output):
+        buffers = [_Buffer.of(array) for array in (image, parameters, output)]
+        image, parameters, output = map(ctypes.byref, buffers)
+        error = self._function(image, parameters, tile_pairs, stripe_lines, output)
+        if error:
+            raise RuntimeError(f"the compiled kernel failed with Halide's error {error}")
