@@ -140,6 +140,8 @@ class Reader:
                 self._damaged += 1
 
     def _frames_of(self, packet):
+        if packet.size == 0 and packet.dts is not None:
+            return []  # Theora's word for a picture that stays; one at the end has no time
         try:
             frames = packet.decode()
         except av.error.EOFError:  # the decoder was told of the end already
