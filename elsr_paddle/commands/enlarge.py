@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from elsr_paddle.commands.arguments import Parser
-from elsr_paddle.commands.progress import KINDS, bar
-from elsr_paddle.commands.shared import OUT, VERSION, run, warn
+from elsr_paddle.commands.shared import OUT, PROGRESS, VERSION, run, warn
 from elsr_paddle.errors import InputError
 
 DEFAULT_MODEL = "elsr-y"  # half a dB better than the paper's network, and as fast
@@ -77,7 +76,7 @@ def _add_film(group):
 
 
 def _add_reports(group):
-    group.add_argument("--progress", choices=KINDS, default="auto", help="auto: a bar, or lines "
+    group.add_argument("--progress", choices=PROGRESS, default="auto", help="auto: a bar, or lines "
                        "where there is no terminal; json: a JSON object a line on standard output")
     group.add_argument("--json", action="store_true", help="print a report for scripts at the end")
 
@@ -122,6 +121,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _carry_out(jobs, networks, args):
     """Yield the result of each job, and tell of it."""
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.enlarge.batch import run_jobs
 
     given = {"codec": args.codec, "crf": args.crf, "preset": args.preset}
@@ -135,6 +135,8 @@ def _carry_out(jobs, networks, args):
 
 
 def _film_bar(job, total, kind):
+    from elsr_paddle.commands.progress import bar
+
     return bar(kind=kind, name=job.source.name, unit="frames", total=total)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-KINDS = ("auto", "json", "none")
 SECONDS = 5  # between two lines where there is no terminal
 
 
@@ -55,7 +54,7 @@ def bar(items: Any = None, *, kind: str = "auto", name: str = "", unit: str = "i
     Parameters
     ----------
     items : iterable, or None
-    kind : str of KINDS
+    kind : str of `shared.PROGRESS`
     name : str, what is worked on
     unit : str, what is counted
     total : int, or None where that is not known
