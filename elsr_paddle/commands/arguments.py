@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from elsr_paddle.errors import InputError, needs
@@ -94,8 +95,7 @@ def read_config(path: str, known: Iterable[str]) -> dict[str, Any]:
     yaml = needs("yaml", "train")
 
     try:
-        with open(path, encoding="utf-8") as file:
-            found = yaml.safe_load(file)
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     except UnicodeDecodeError as error:

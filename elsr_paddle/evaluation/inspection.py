@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from elsr_paddle.engines.engine import Engine
-from elsr_paddle.imaging.io import split_luma
+from elsr_paddle.imaging.luma import rgb_to_luma
 from elsr_paddle.networks.graph import Graph, evaluate, outputs
 
 
@@ -53,7 +53,7 @@ def engine_error(graph: Graph, engine: Engine, images: Iterable[np.ndarray]) -> 
 
 def _read_by(graph, image):
     """What a network reads of an RGB image: all of it, or its luma as (H, W, 1)."""
-    return image if graph.channels == 3 else split_luma(image)[0][:, :, None]
+    return image if graph.channels == 3 else rgb_to_luma(image)[:, :, None]
 
 
 def _enlarged(engine, read):

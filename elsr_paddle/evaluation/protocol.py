@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elsr_paddle.imaging.degrade import DEGRADATIONS
-from elsr_paddle.imaging.io import rgb_to_y
+from elsr_paddle.imaging.luma import rgb_to_y
 from elsr_paddle.imaging.metrics import psnr, ssim
 from elsr_paddle.imaging.resize import imresize, opencv_cubic
 from elsr_paddle.options import check, option

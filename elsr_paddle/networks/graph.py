@@ -206,6 +206,10 @@ class Value:
         channels = op.channels(self.channels, *(other.channels for other in others))
         return Value(self.draft, index, channels)
 
+    def graph(self) -> Graph:
+        """The network that ends here, without arrays."""
+        return Graph(tuple(self.draft.nodes[: self.index + 1]))
+
     def conv(self, name: str, channels: int, kernel: int = 3, *,
              learning_rate: float = 1.0) -> Value:
         """Convolution with zero padding; `learning_rate` is a factor on the network's rate."""
