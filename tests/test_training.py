@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.imaging.degrade import make_pair
-from elsr_paddle.networks import build
+from elsr_paddle.networks import NETWORKS, build
 from elsr_paddle.networks.paddle_layer import to_arrays
 from elsr_paddle.networks.weights import load_tensors, load_weights, read, save_tensors
 from elsr_paddle.training.fit import fit
@@ -216,6 +217,101 @@ def test_a_damaged_state_is_refused(tmp_path, training_data):
         train(run, training_data)
 
 
+@pytest.mark.parametrize("expansion", [0, 4])
+def test_espcns_tail_learns_at_a_tenth_of_the_rate(tmp_path, training_data, expansion):
+    run = make_run(tmp_path, 3, model="espcn", expansion=expansion, learning_rate=1e-3)
+    trainer = Trainer(run)
+    before = {name: p.numpy() for name, p in trainer.model.named_parameters()}
+    pairs = Pairs(training_data / "train_x4.h5")
+    trainer.update(*PatchBatches(pairs, hr_patch=32, batch_size=4, seed=0)[0])
+    rate = run.stage.learning_rate_at(0)
+    for name, parameter in trainer.model.named_parameters():
+        # The first update of Adam is as long as the rate, wherever there is a gradient.
+        longest = np.abs(parameter.numpy() - before[name]).max()
+        factor = 0.1 if name.startswith("tail") else 1.0
+        assert longest == pytest.approx(factor * rate, rel=0.01), name
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_every_network_learns_and_continues_to_the_same_bits(tmp_path, training_data, model):
+    whole = make_run(tmp_path / "whole", 3, steps=24, model=model, ema_decay=0.9)
+    train(whole, training_data)
+    lines = read_metrics(whole.metrics)
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert read(whole.last).network == whole.network
+
+    class KilledError(Exception):
+        pass
+
+    def kill(record):
+        if record["step"] == 10:
+            raise KilledError
+
+    halved = replace(whole, folder=tmp_path / "halved")
+    with pytest.raises(KilledError):
+        train(halved, training_data, on_metrics=kill)
+    train(halved, training_data)
+    assert halved.last.read_bytes() == whole.last.read_bytes()
+    assert halved.best.read_bytes() == whole.best.read_bytes()
+
+
+def test_mixed_precision_is_for_the_network_alone(tmp_path, training_data, monkeypatch):
+    # Paddle has no mixed precision on a CPU: the network's part is told by the block it runs in.
+    running = []
+
+    @contextmanager
+    def auto_cast(enable):
+        running.append(enable)
+        yield
+        running.pop()
+
+    seen = []
+
+    def loss(sr, hr):
+        seen.append((sr.dtype, hr.dtype, any(running)))
+        return LOSSES["l1"](sr, hr)
+
+    def half(layer, given, sr):
+        seen.append((given[0].dtype, any(running)))
+        return sr.astype("bfloat16")
+
+    def watched(images, channels):
+        assert not any(running)
+        return to_tensor(images, channels)
+
+    monkeypatch.setattr(paddle.amp, "auto_cast", auto_cast)
+    monkeypatch.setitem(LOSSES, "charbonnier", loss)
+    monkeypatch.setattr("elsr_paddle.training.trainer.to_tensor", watched)
+    run = make_run(tmp_path, 3, model="elsr-y", loss="charbonnier")
+    trainer = Trainer(replace(run, amp=True))
+    trainer.model.register_forward_post_hook(half)
+    pairs = Pairs(training_data / "train_x4.h5")
+    trainer.loss(*PatchBatches(pairs, hr_patch=32, batch_size=4, seed=0)[0])
+    single = paddle.float32
+    assert seen == [(single, True), (single, single, False)]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_gpu_computes_float32_as_float32_wherever_bits_or_figures_are_promised(
+    tmp_path, training_data, monkeypatch, deterministic
+):
+    # No GPU here: what would be told to it is written down.
+    told = []
+    for module in ("fit", "validation"):
+        monkeypatch.setattr(f"elsr_paddle.training.{module}.use_tf32",
+                            lambda allowed: told.append("tf32" if allowed else "float32"))
+    monkeypatch.setattr("elsr_paddle.training.fit.make_deterministic",
+                        lambda device: told.append(f"deterministic {device}"))
+    run = replace(make_run(tmp_path, steps=4), deterministic=deterministic)
+    train(run, training_data)
+    if deterministic:
+        assert told == ["deterministic cpu", "float32", "float32"]
+    else:
+        assert told == ["tf32", "float32", "tf32"]
+    with pytest.raises(InputError, match="belongs to another run .deterministic"):
+        train(replace(run, deterministic=not deterministic), training_data)
+
+
 # From here on, real processes: each imports Paddle anew.
 
 STEPS = 60
@@ -322,6 +418,25 @@ def test_two_processes_follow_the_loss_of_one_with_the_doubled_batch_even_when_k
         for out in (alone, both)
     ]
     np.testing.assert_allclose(*curves, rtol=1e-4)
+
+
+def test_ctrl_c_on_two_processes_saves_a_state_that_both_continue(root, training_data, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo",
+                "--log_dir", tmp_path / "log"]  # fmt: skip
+    options = {"launcher": launcher, "start_new_session": True}
+    flags = ["--stage", "1", "--validate-every", STEPS, "--log-every", 5]
+    finish(start_script(root, training_data, whole, *flags, **options))
+    process = start_script(root, training_data, stopped, *flags, **options)
+    wait_for_step(process, stopped / "stage1" / "metrics.jsonl", 10)
+    process.send_signal(signal.SIGINT)  # to the launcher, which tells the processes
+    process.communicate(timeout=60)
+    assert "--resume continues" in (tmp_path / "log" / "workerlog.0").read_text()
+    step = load_tensors(stopped / "stage1" / "state.safetensors")[1]["step"]
+    assert 10 <= step < STEPS and step % 5 == 0
+    finish(start_script(root, training_data, stopped, *flags, "--resume", **options))
+    last = [out / "stage1" / "last.safetensors" for out in (whole, stopped)]
+    assert last[0].read_bytes() == last[1].read_bytes()
 
 
 def test_five_stages_run_in_turn(root, training_data, tmp_path):

@@ -41,7 +41,7 @@ class Stage:
     loss: str = option(help="mean absolute or squared difference, or L1 with a round corner",
                        choices=tuple(LOSSES))
     learning_rate: float = option(help="learning rate of Adam, at the start", minimum=0)
-    schedule: str = option(help="the learning rate falls as a cosine to zero, or is halved five times",
+    schedule: str = option(help="the rate falls as a cosine to zero, or is halved five times",
                            choices=SCHEDULES)
     steps: int = option(help="optimizer updates", minimum=1)
     expansion: int = option(help="channels inside each linear block while training; 0 trains "
