@@ -88,6 +88,18 @@ def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path):
     assert [job.source for job in plan_jobs([tmp_path], tmp_path / "out")] == [tmp_path / "a.png"]
 
 
+def test_what_a_killed_run_left_over_is_no_input(tmp_path):
+    folder_of_pictures(tmp_path, "a.png", ".b.partial.png", ".c.partial.tif")
+    assert [job.source.name for job in plan_jobs([tmp_path], tmp_path / "out")] == ["a.png"]
+
+
+def test_several_inputs_go_into_a_folder_that_is_named_like_a_file(tmp_path):
+    folder_of_pictures(tmp_path, "a.png", "b.png")
+    (tmp_path / "both.png").mkdir()
+    jobs = plan_jobs([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "both.png")
+    assert [job.output.name for job in jobs] == ["a.png", "b.png"]
+
+
 def test_two_inputs_with_one_output_are_refused(tmp_path):
     folder_of_pictures(tmp_path, "x/a.png", "y/a.png")
     with pytest.raises(InputError, match="would both become"):
@@ -106,6 +118,9 @@ def test_an_output_that_is_an_input_is_refused(tmp_path, output):
     (["missing.png"], "out.png", "no such file or folder"),
     (["empty"], "out", "no pictures or videos in"),
     (["a.png", "b.png"], "c.png", "c.png is a file"),
+    (["a.png", "b.png"], "both.png", "both.png names a file; leave .png out"),
+    (["a.png", "b.png"], "both.MP4", "both.MP4 names a file; leave .MP4 out"),
+    (["."], "all.png", "all.png names a file; leave .png out"),
     (["a.png"], "out.xyz", "expected an output that ends in one of .png"),
     (["v.mp4"], "out.png", "is a video, and cannot become out.png"),
 ])
@@ -300,6 +315,41 @@ def test_a_signal_in_mid_video_leaves_no_half_file(tmp_path, root, nearest_weigh
     said = process.communicate(timeout=30)[1]
     assert process.returncode == status, said
     assert tree(tmp_path) == ["long.mkv"]
+
+
+# The command with AVIF's encoder at its slowest, minutes for one call, which tells that it begins.
+SLOW_AVIF = """
+from PIL import AvifImagePlugin, Image
+from elsr_paddle.commands.enlarge import entry
+from elsr_paddle.enlarge.saving import FORMATS
+def save(picture, *arguments):
+    picture.encoderinfo["speed"] = 0
+    print("encoding", flush=True)
+    AvifImagePlugin._save(picture, *arguments)
+Image.init()
+Image.register_save("AVIF", save)
+entry()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_in_a_call_of_minutes_ends_the_run_and_leaves_no_file(
+        tmp_path, root, nearest_weights, number, status):
+    pytest.importorskip("PIL._avif", reason="Pillow without AVIF")
+    noise = np.random.default_rng(0).integers(0, 256, (1536, 2048, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png", compress_level=0)
+    process = subprocess.Popen([sys.executable, "-c", SLOW_AVIF, tmp_path / "a.png", "-o",
+                                tmp_path / "out.avif", "--weights", nearest_weights], cwd=root,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "encoding\n"
+        process.send_signal(number)
+        said = process.communicate(timeout=20)[1]
+    finally:
+        process.kill()
+    assert process.returncode == status, said
+    assert tree(tmp_path) == ["a.png"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -15,7 +15,8 @@ import numpy as np
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write, natural_key
 from elsr_paddle.imaging.degrade import make_pair
-from elsr_paddle.imaging.io import is_gray_file, list_images, read_image, rgb_to_y
+from elsr_paddle.imaging.io import is_gray_file, list_images, read_image
+from elsr_paddle.imaging.luma import rgb_to_y
 from elsr_paddle.imaging.metrics import psnr, ssim
 from elsr_paddle.imaging.resize import imresize, modcrop, opencv_cubic
 
@@ -101,7 +102,7 @@ def score(reference, restored, protocol, *, scale, gray=False, structure=True):
     reference, restored : uint8 arrays, shape (H, W, 3), RGB
     protocol : Protocol
     scale : int, decides the border
-    gray : bool, the reference comes from a gray file; see `images.rgb_to_y`.
+    gray : bool, the reference comes from a gray file; see `rgb_to_y`.
     structure : bool, whether SSIM, which costs most of the time, is wanted.
 
     Returns

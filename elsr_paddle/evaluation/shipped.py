@@ -27,7 +27,7 @@ from elsr_paddle.evaluation.published import FRAME_PIXELS
 from elsr_paddle.files import natural_key
 from elsr_paddle.graph import Add, Conv, Graph, PReLU, build_graph, layer_outputs
 from elsr_paddle.graph import evaluate as evaluate_graph
-from elsr_paddle.imaging.io import split_luma
+from elsr_paddle.imaging.luma import rgb_to_luma
 from elsr_paddle.video.read import numbered_frames
 
 
@@ -202,7 +202,7 @@ def disagreement(network, images):
 
 def _input(graph, image):
     """What the network reads of an RGB picture: all of it, or its luma as (H, W, 1)."""
-    return image if graph.channels == 3 else split_luma(image)[0][:, :, None]
+    return image if graph.channels == 3 else rgb_to_luma(image)[:, :, None]
 
 
 def _by_plane(engine):

@@ -253,8 +253,8 @@ def read_metrics(path: str | Path) -> list[dict]:
     path = Path(path)
     if not path.exists():
         return []
-    *whole, _ = path.read_text(encoding="utf-8").split("\n")
+    *whole, _ = path.read_bytes().split(b"\n")
     try:
-        return [json.loads(line) for line in whole]
-    except json.JSONDecodeError as error:
+        return [json.loads(line.decode()) for line in whole]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged ({error}); remove it or train anew") from error
