@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from elsr_paddle.data.folders import FolderPairs
 from elsr_paddle.data.pairs import Pairs
 from elsr_paddle.errors import InputError, needs
 from elsr_paddle.threads import ordered_map
@@ -30,7 +31,7 @@ class PatchBatches:
 
     Parameters
     ----------
-    pairs : Pairs; rows may differ in size.
+    pairs : Pairs or FolderPairs; rows may differ in size.
     hr_patch : int, side of the HR patch, pixels; a multiple of the scale
     batch_size : int, samples per rank
     seed : int
@@ -44,7 +45,7 @@ class PatchBatches:
 
     def __init__(
         self,
-        pairs: Pairs,
+        pairs: Pairs | FolderPairs,
         *,
         hr_patch: int,
         batch_size: int,
@@ -85,7 +86,7 @@ class PatchBatches:
         ----------
         start_step, stop_step : int
         workers : int, threads; at least one works even when 0 is given. More than one pays for
-            pairs in memory.
+            pairs in memory and for folders, whose pictures are decoded.
         """
         steps = range(start_step, stop_step)
         return ordered_map(self.__getitem__, steps, workers=max(1, workers))
@@ -145,6 +146,6 @@ def _check_patch(pairs, hr_patch):
     height, width = pairs.lr_sizes[smallest] * pairs.scale
     if hr_patch > min(height, width):
         raise InputError(
-            f"expected rows of at least {hr_patch}x{hr_patch} pixels but row {smallest} of "
-            f"{pairs.path} is {width}x{height}; use a smaller patch or prepare larger ones"
+            f"expected rows of at least {hr_patch}x{hr_patch} pixels but row {smallest}, of "
+            f"{pairs.clips[smallest]}, is {width}x{height}; use a smaller patch or larger pictures"
         )
