@@ -1,33 +1,39 @@
-"""Define the one exception a user of this package is meant to read, and raise it for a package."""
+"""Define the one exception a user of this package is meant to read, and ask for packages by it."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
 
+# Module -> the name that pip knows it by, where they differ.
+_PACKAGES = {"cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml"}
+
 
 class InputError(ValueError):
     """What was given cannot be used: says what was expected, what came and what to do.
 
-    Scripts print it as one line and exit with status 2. Every other exception is a bug of ours and
+    Commands print it as one line and exit with status 2. Every other exception is a bug of ours and
     keeps its traceback, plain ValueError included: Paddle raises that for its own faults.
     """
 
 
-def needs(module: str, extra: str) -> ModuleType:
-    """Import a module of a package that not every install has.
+def needs(module: str, extra: str = "") -> ModuleType:
+    """Import a module that may be missing.
 
     Parameters
     ----------
-    module : str, as it is imported, such as "cv2"
-    extra : str, of this package, that brings it, such as "opencv"
+    module : str, such as "cv2"
+    extra : str, the extra of this package that brings it, such as "opencv"; empty for none
 
     Raises
     ------
-    InputError, which names the module and the extra, if it cannot be imported.
+    InputError that names the package and the extra, if it cannot be imported.
     """
     try:
         return import_module(module)
     except ImportError as error:
-        raise InputError(f"{module} is needed but cannot be imported ({error}): "
-                         f"`pip install 'elsr-paddle[{extra}]'` brings it") from error
+        absent = isinstance(error, ModuleNotFoundError) and error.name == module
+        state = "is not installed" if absent else f"cannot be imported ({error})"
+        package = _PACKAGES.get(module, module)
+        wanted = f"'elsr-paddle[{extra}]'" if extra else package
+        raise InputError(f"{package} {state}: `pip install {wanted}` brings it") from error

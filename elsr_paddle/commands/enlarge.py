@@ -25,7 +25,8 @@ MAX_PIXELS = 2**29  # of an output: a photo of 33 megapixels x4, 1.6 GB as RGB
 def build_parser():
     parser = argparse.ArgumentParser(
         prog="elsr", description="Enlarge pictures, folders of them, animations and videos.",
-        epilog="Exit status: 0 when all went well, 1 when some inputs failed, 2 when none worked.")
+        epilog="Exit status: 0 when all went well, 1 when some inputs failed or came out "
+               "incomplete, 2 when none worked.")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT",
                         help="picture, video or folder")
     parser.add_argument("-o", "--output", type=Path, required=True,
@@ -206,8 +207,9 @@ def _tell(result):
         _say(f"{source}: {result.job.output} exists, skipped")
     else:
         frames = f", {outcome.frames} frames" if outcome.frames > 1 else ""
+        missing = f"; INCOMPLETE: {outcome.missing} missing" if outcome.missing else ""
         _say(f"{source} -> {result.job.output} {outcome.width}x{outcome.height}{frames}, "
-             f"{result.seconds:.1f} s")
+             f"{result.seconds:.1f} s{missing}")
 
 
 def _report(results, used):
@@ -223,7 +225,10 @@ def _report(results, used):
 
 def _status(results):
     failed = sum(result.status == "failed" for result in results)
-    return 0 if not failed else 2 if failed == len(results) else 1
+    incomplete = any(result.outcome.missing for result in results)
+    if not failed and not incomplete:
+        return 0
+    return 2 if failed == len(results) else 1
 
 
 def entry():

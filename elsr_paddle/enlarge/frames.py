@@ -19,6 +19,7 @@ from elsr_paddle.video.colour import (
     planes_of,
     turn_filters,
 )
+from elsr_paddle.video.pyav import display_matrix
 
 _SHALLOW, _DEEP = "yuv420p", "yuv420p10le"
 _DEEP_PASSES = 4  # through the 8-bit network for a frame of ten bits
@@ -44,7 +45,7 @@ class Frames:
         self.format = self._pixel_format()
         if has_alpha(first) or source.metadata.get("alpha_mode") == "1":  # VP9 has it on the side
             outcome.warn("its transparency was dropped")
-        self.matrix = _display_matrix(first) if keep_rotation else None
+        self.matrix = display_matrix(first) if keep_rotation else None
         self.turns = [] if keep_rotation else turn_filters(first.rotation)
         self._set_sizes(first, upscaler)
         self._engine = upscaler.engine(self._scale) if self._scale > 1 else None
@@ -193,9 +194,3 @@ def _pixel_formats(codec):
         raise InputError("expected a video encoder of FFmpeg, such as libx264, libx265 or "
                          f"libsvtav1, but got {codec!r}")
     return {known.name for known in encoder.video_formats or ()}
-
-
-def _display_matrix(frame):
-    """The nine numbers by which the file asks the player to turn or mirror it, or None."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    return None if matrix is None else np.frombuffer(matrix, np.int32).tolist()

@@ -15,6 +15,7 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
 from elsr_paddle.threads import ahead
 from elsr_paddle.video.muxing import carry_metadata, carry_stream, describe
+from elsr_paddle.video.pyav import can_rotate
 from elsr_paddle.video.streams import open_video
 
 # Containers that keep any timestamp, by FFmpeg's name.
@@ -91,8 +92,7 @@ def _created(path, container):
 
 def _keeps_rotation(container, layout):
     """Whether the file can ask the player to turn it; a comparison must be upright itself."""
-    can_ask = container != "webm" and hasattr(av.video.stream.VideoStream, "set_display_matrix")
-    return can_ask and not layout
+    return container != "webm" and can_rotate() and not layout
 
 
 def _options(codec, crf, preset):
@@ -132,7 +132,7 @@ class _Writer:
         for stream in reader.container.streams:  # in the order of the input
             if stream.index == reader.stream.index:
                 self._stream = self._add_video(stream, options)
-            elif take := carry_stream(stream, file, outcome):
+            elif take := carry_stream(stream, file, reader, outcome):
                 self.others[stream.index] = take
         self._start(options)
         outcome.height, outcome.width = frames.size

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
 from elsr_paddle.imaging.io import list_images, read_image
+from elsr_paddle.video.pyav import open_input
 
 FOLDER_FPS = 24.0  # frames per second of a folder of pictures, which states none: REDS has 24
 GIF_FPS_LIMIT = 50  # viewers play anything faster at ten frames per second
@@ -109,11 +110,11 @@ def _upright(frame):
 def _open_video(path):
     if not Path(path).exists():
         raise InputError(f"no such file: {path}")
-    return av.open(str(path))
+    return open_input(path)
 
 
 def main_stream(container):
-    """The video stream a player would show: the default one, and never a cover picture.
+    """The video stream that FFmpeg takes to be the best, and never a cover picture.
 
     Raises
     ------
@@ -123,8 +124,8 @@ def main_stream(container):
                if not stream.disposition & _ATTACHED_PICTURE]
     if not streams:
         raise InputError(f"no video stream in {container.name}")
-    default = av.stream.Disposition.default
-    stream = next((stream for stream in streams if stream.disposition & default), streams[0])
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
     stream.thread_type = "AUTO"
     return stream
 
