@@ -67,7 +67,7 @@ def test_the_size_is_given_as_a_factor_exactly_or_as_a_box(nearest_weights, targ
     assert upscale(PHOTO, model=nearest_weights, **target).shape == shape
 
 
-def test_a_shipped_network_is_found_for_each_scale():
+def test_a_network_that_ships_is_found_for_each_scale():
     for scale in (2, 3, 4):
         enlarged = upscale(PHOTO[:8, :8], scale=scale, model="elsr-y", engine="eager")
         assert enlarged.shape == (8 * scale, 8 * scale, 3)
@@ -103,5 +103,21 @@ def test_what_does_not_fit_is_refused_in_one_line(nearest_weights, source, optio
 
 
 def test_an_unknown_network_is_refused_with_those_that_are_known():
-    with pytest.raises(InputError, match="shipped network .*elsr_x4"):
+    with pytest.raises(InputError, match="network that ships .*elsr x4"):
         upscale(PHOTO, model="no-such-network")
+
+
+@pytest.mark.parametrize("model", ["elsr", "elsr-y"])
+def test_no_picture_needs_opencv(tmp_path, run_python, model):
+    picture = Image.fromarray(PHOTO).convert("RGBA")
+    picture.putpixel((0, 0), (0, 0, 0, 0))
+    picture.save(tmp_path / "a.png")
+    Image.fromarray(PHOTO[..., 0]).save(tmp_path / "gray.png")
+    code = ("import sys; sys.modules['cv2'] = None\n"
+            "from elsr_paddle.enlarge.face import upscale\n"
+            "for name in ('a.png', 'gray.png'):\n"
+            f"    upscale(f'{tmp_path}/{{name}}', '{tmp_path}/out', model='{model}')")
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "out" / "a.png").size == (256, 192)
+    assert Image.open(tmp_path / "out" / "gray.png").mode == "L"

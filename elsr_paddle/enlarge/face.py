@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import warnings
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from elsr_paddle.engines import MAX_PIXELS, find_weights, load_engine
+from elsr_paddle.engines.choose import load_engine
+from elsr_paddle.engines.engine import MAX_PIXELS
 from elsr_paddle.enlarge.batch import plan_jobs
 from elsr_paddle.enlarge.pictures import upscale_image, upscale_picture
 from elsr_paddle.enlarge.sizes import Target, Upscaler
 from elsr_paddle.enlarge.video import transcode
 from elsr_paddle.errors import InputError
-
-SCALES = (2, 3, 4)  # that networks are trained for
+from elsr_paddle.networks import zoo
 
 
 def upscale(
@@ -46,7 +45,7 @@ def upscale(
     scale : float, output pixels for each input pixel along an axis, such as 4 or 1.5
     size : (width, height) in pixels, reached exactly
     fit : (width, height) of a box that the output fills as far as its shape allows
-    model : str or Path, the name of a shipped network, or a .safetensors file
+    model : str or Path, the name of a network that ships, or a file of weights
     engine : str, what runs the network, see `load_engine`
 
     Returns
@@ -94,14 +93,13 @@ def _upscaler(model, engine, scale, size, fit):
 
 
 def _weights_of(model, engine):
-    """dict of int, scale -> Path, of a shipped network or of one file."""
-    if Path(model).suffix:
-        return {_engine(*_state(Path(model)), engine).scale: Path(model)}
-    files = {}
-    for scale in SCALES:
-        with suppress(InputError):
-            files[scale] = find_weights(model, scale)
-    return files or {SCALES[-1]: find_weights(model)}
+    """dict of int, scale -> Path, of a network that ships or of one file."""
+    entries, _ = zoo.available()
+    files = {entry.scale: entry.path for entry in entries if entry.name == model}
+    if files:
+        return files
+    file = zoo.find(model)  # a file, or InputError
+    return {_engine(*_state(file), engine).scale: file}
 
 
 def _state(path):
