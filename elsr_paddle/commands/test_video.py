@@ -97,7 +97,8 @@ def _evaluate(clip, args, candidate, skipped):
 
 
 def _gifs(clip, args, network):
-    from elsr_paddle.video.read import comparison_gifs, frame_rate
+    from elsr_paddle.video.gif import comparison_gifs
+    from elsr_paddle.video.read import frame_rate
 
     fps = args.fps or frame_rate(clip) / args.every
     return comparison_gifs(args.out, fps, label=network.upper(), width=args.gif_width,
