@@ -327,7 +327,7 @@ def test_progress_is_json_for_scripts(tmp_path, upscale):
 
 def test_without_a_terminal_a_line_comes_every_few_seconds(capsys, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS", 0)
-    for _ in progress.bar(range(3), name="film", unit="frames", total=3):
+    for _ in progress.bar(range(3), desc="film", unit="frames", total=3):
         time.sleep(0.02)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 2

@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from elsr_paddle import DEFAULT_MODEL
 from elsr_paddle.commands.arguments import Parser
 from elsr_paddle.commands.shared import OUT, PROGRESS, VERSION, run, warn
 from elsr_paddle.errors import InputError
 
-DEFAULT_MODEL = "elsr-y"  # half a dB better than the paper's network, and as fast
-DEFAULT_SCALE = 4
 MAX_PIXELS = 2**29  # of an output: a photo of 33 megapixels x4, 1.6 GB as RGB
 
 
@@ -129,7 +128,7 @@ def _carry_out(jobs, networks, args):
     found = run_jobs(jobs, networks.upscaler(), overwrite=args.overwrite, layout=args.compare,
                      encoder=encoder, progress=partial(_film_bar, kind=args.progress))
     kind = args.progress if len(jobs) > 1 else "none"
-    for result in bar(found, kind=kind, name="all", unit="files", total=len(jobs)):
+    for result in bar(found, kind=kind, desc="all", unit="files", total=len(jobs)):
         _tell(result)
         yield result
 
@@ -137,7 +136,7 @@ def _carry_out(jobs, networks, args):
 def _film_bar(job, total, kind):
     from elsr_paddle.commands.progress import bar
 
-    return bar(kind=kind, name=job.source.name, unit="frames", total=total)
+    return bar(kind=kind, desc=job.source.name, unit="frames", total=total)
 
 
 class Networks:

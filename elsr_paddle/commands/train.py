@@ -12,8 +12,8 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
-from elsr_paddle.commands.arguments import add_options, given_options, read_config
-from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS
+from elsr_paddle.commands.arguments import Parser, add_options, given_options, read_config
+from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS, VERSION, run
 from elsr_paddle.errors import InputError, needs
 from elsr_paddle.networks import NETWORKS, build
 from elsr_paddle.training.runs import Run, read_metrics
@@ -57,7 +57,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     ------
     InputError for a file that cannot be read, or one with options that do not exist.
     """
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early = Parser(add_help=False, allow_abbrev=False)
     early.add_argument("--model")
     early.add_argument("--config")
     model, path = vars(early.parse_known_args(argv)[0]).values()
@@ -83,7 +83,7 @@ def _names(*kinds):
 
 def build_parser(kind: type) -> argparse.ArgumentParser:
     """The parser of the command for a kind of network, whose options are among its flags."""
-    parser = argparse.ArgumentParser(prog="elsr train", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="elsr train", description=__doc__, allow_abbrev=False)
     stage = parser.add_argument_group("the stage", "each flag but --stage replaces a value of its "
                                       "row in elsr_paddle/training/stages.py")
     stage.add_argument("--stage", dest="numbers", metavar="N", help="1 to 5, or a range as 1..5")
@@ -93,9 +93,10 @@ def build_parser(kind: type) -> argparse.ArgumentParser:
     network.add_argument("--model", default=MODEL, choices=NETWORKS,
                          help="the network to train (default: %(default)s, that of the paper)")
     add_options(network, kind, without=("scale",))  # that of the stage
-    run = parser.add_argument_group("the run")
-    add_options(run, Run)
-    _add_run(run)
+    parser.add_argument("--version", action="version", version=VERSION)
+    group = parser.add_argument_group("the run")
+    add_options(group, Run)
+    _add_run(group)
     _add_files(parser.add_argument_group("files"))
     return parser
 
@@ -110,9 +111,9 @@ def _add_run(group):
                        help="threads that prepare patches (default: %(default)s)")
     group.add_argument("--memory-budget", type=float, default=2.0, metavar="GIB",
                        help="most that pairs take in memory (default: %(default)s)")
-    group.add_argument("--progress", choices=("lines", "json"), default="lines",
-                       help="lines for people, or a line of JSON each on stdout and all else on "
-                            "stderr (default: %(default)s)")
+    group.add_argument("--progress", choices=("auto", "json"), default="auto",
+                       help="auto: lines for people; json: a JSON object a line on stdout, all "
+                            "else on stderr (default: %(default)s)")
 
 
 def _add_files(group):
@@ -191,11 +192,10 @@ def _log_to(stream, first):
 
 def find_data(args: argparse.Namespace, first: bool) -> Path:
     """The folder of prepared pairs; the first process makes what is missing, the others wait."""
-    from tqdm import tqdm
-
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.framework import wait_for_all
 
-    progress = partial(tqdm, unit="frame", disable=None)  # shown in terminals only
+    progress = partial(bar, kind=args.progress, unit="frames")
     folder = args.data or (DATA / "reds" if args.reds else DEMO)
     if first and args.reds:
         from elsr_paddle.data.prepare import ensure_reds
@@ -297,3 +297,7 @@ def redraw_curves(args: argparse.Namespace, losses_figure: Callable) -> Path:
     runs = {n: read_metrics(args.out / f"stage{n}" / "metrics.jsonl") for n in STAGES}
     losses_figure(path, {number: lines for number, lines in runs.items() if lines})
     return path
+
+
+if __name__ == "__main__":
+    run(main)
