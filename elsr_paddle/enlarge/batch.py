@@ -164,6 +164,26 @@ def _same(path):
     return os.path.normcase(path.resolve())
 
 
+def lr_pixels(jobs):
+    """How many pixels there are to enlarge in all, by the headers of the pictures; None for films.
+
+    Parameters
+    ----------
+    jobs : list of Job
+    """
+    if any(job.video for job in jobs):
+        return None
+    return sum(_header_pixels(job.source) for job in jobs)
+
+
+def _header_pixels(path):
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height * getattr(picture, "n_frames", 1)
+    except Exception:  # decoders raise anything on broken bytes; who reads them says what is wrong
+        return 0
+
+
 def run_jobs(jobs, upscaler, *, overwrite=False, layout=None, encoder=None, progress=None):
     """Carry out jobs; one that fails does not stop the others.
 
