@@ -24,7 +24,7 @@ MODULES = sorted((ROOT / "elsr_paddle").rglob("*.py"))
 FLOORS = (
     ("errors", "files", "threads", "options", "framework"),
     ("imaging",),
-    ("networks", "models", "graph", "checkpoint"),
+    ("networks",),
     ("engines", "export", "video"),
     ("data", "enlarge"),
     ("evaluation",),
