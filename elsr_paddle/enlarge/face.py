@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from elsr_paddle import DEFAULT_MODEL
 from elsr_paddle.engines.choose import load_engine
 from elsr_paddle.engines.engine import MAX_PIXELS
 from elsr_paddle.enlarge.batch import plan_jobs
@@ -27,7 +28,7 @@ def upscale(
     scale: float | None = None,
     size: tuple[int, int] | None = None,
     fit: tuple[int, int] | None = None,
-    model: str | os.PathLike = "elsr",
+    model: str | os.PathLike = DEFAULT_MODEL,
     engine: str = "auto",
 ) -> Path | Image.Image | np.ndarray:
     """Enlarge a picture or a video; what comes back is of the kind that was given.
