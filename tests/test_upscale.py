@@ -439,7 +439,8 @@ def test_it_runs_with_the_core_packages_and_halide_alone(tmp_path, root, nearest
     source = folder_of_pictures(tmp_path / "in", "a.png")
     PHOTO.save(source / "b.gif", save_all=True, append_images=[PHOTO.rotate(90)])
     write_video(source / "c.mp4", 3)
-    hidden = ["paddle", "openvino", "onnxruntime", "onnx", "h5py", "matplotlib", "skimage", "scipy"]
+    hidden = ["paddle", "openvino", "onnxruntime", "onnx", "cv2", "h5py", "matplotlib", "skimage",
+              "scipy"]
     code = (f"import sys; sys.modules.update(dict.fromkeys({hidden}))\n"
             "from elsr_paddle.commands.main import entry; entry()")
     weights = () if "--model" in options else ("--weights", nearest_weights)
