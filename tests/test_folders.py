@@ -118,10 +118,11 @@ def test_no_picture_stays_in_memory(tmp_path):
     assert peak < 10 * picture_bytes
 
 
-def test_a_sideways_photo_counts_as_the_upright_one_it_is_read_as(tmp_path):
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
+def test_a_sideways_photo_counts_as_the_upright_one_it_is_read_as(tmp_path, suffix):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
-    Image.fromarray(picture(0, 40, 60)).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(picture(0, 40, 60)).save(tmp_path / f"a.{suffix}", exif=exif)
     pairs = FolderPairs(find_clips([tmp_path]), 2)
     assert pairs.hr_size == (60, 40)
     assert pairs[0][1].shape == (60, 40, 3)
