@@ -11,10 +11,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from elsr_paddle.commands.arguments import add_options, given_options
-from elsr_paddle.commands.shared import DEMO, OUT
+from elsr_paddle.commands.arguments import Parser, add_options, given_options
+from elsr_paddle.commands.shared import DEMO, OUT, VERSION, run
 from elsr_paddle.data.clips import Clip, find_clips, find_reds, split_clips
 from elsr_paddle.data.recipe import Job, Recipe
 from elsr_paddle.errors import InputError
@@ -23,10 +21,10 @@ GUESSES_SHOWN = 5  # folders taken for one clip; a data set may have hundreds
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="elsr prepare", description=__doc__,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
+    add("--version", action="version", version=VERSION)
     add("sources", nargs="*", help="folders of frames, folders of those, photos, videos")
     add("--reds", metavar="ROOT", help="REDS root, or `auto` to look for it in ./data, ../data and "
         "/home/aistudio/data, where AI Studio mounts data sets")
@@ -46,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
     check(args)
     # Imported here so that --help works, and a missing package is told, without the extra `train`.
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.data.prepare import prepare
 
     recipe = make_recipe(args)
@@ -54,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     job = Job(
         **given_options(args, Job),
         source="REDS" if args.reds else ", ".join(Path(p).name for p in args.sources)[:1000],
-        progress=partial(tqdm, unit="frame", disable=None),
+        progress=partial(bar, unit="frames"),
         on_error=lambda error: skipped.setdefault(str(error)),
     )
     try:
@@ -141,3 +140,7 @@ def summarise(files: list[Path]) -> None:
     if not any(file.name.startswith("val") for file in files):
         print("one clip only: nothing is left for validation, which train.py needs; give more "
               "clips, or --photos if its pictures are photos")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -19,14 +19,10 @@ import numpy as np
 from PIL import Image
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import natural_key
+from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 from elsr_paddle.imaging.io import IMAGE_SUFFIXES, list_images, read_image
 from elsr_paddle.video.read import main_stream, numbered_frames
 
-VIDEO_SUFFIXES = frozenset(
-    {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
-    | {".y4m"}
-)
 VALIDATION_SHARE = 0.1  # of the clips, when nothing else is said
 REDS_SCALE = 4  # of the LR frames that come with REDS
 AI_STUDIO = Path("/home/aistudio")  # holds data/data<ID>/, one folder for each mounted data set
