@@ -160,6 +160,7 @@ def test_without_a_package_for_training_one_line_names_the_extra(
         cwd=tmp_path,
     )
     assert done.returncode == 2
+    package = {"skimage": "scikit-image"}.get(package, package)  # as pip knows it
     assert done.stderr.splitlines() == [
         f"error: {package} is not installed: `pip install 'elsr-paddle[train]'` brings it"
     ]
