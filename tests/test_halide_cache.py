@@ -10,7 +10,6 @@ from elsr_paddle.engines.choose import make_engine
 from elsr_paddle.engines.engine import EngineOptions
 from elsr_paddle.errors import InputError
 
-
 halide_engine = pytest.importorskip("elsr_paddle.engines.halide_engine",
                                     exc_type=InputError)
 IN_MEMORY = halide_engine.IN_MEMORY

@@ -128,7 +128,7 @@ def test_without_paddle_one_line_names_the_extra_and_the_gpu_wheel(run_python):
         "import sys; sys.modules['paddle'] = None\n"
         "from elsr_paddle.commands import shared as cli\n"
         "def main():\n"
-        "    import elsr_paddle.models\n"
+        "    import elsr_paddle.networks.paddle_layer\n"
         "cli.run(main)",
     )
     assert done.returncode == 2

@@ -331,7 +331,7 @@ def test_without_a_terminal_a_line_comes_every_few_seconds(capsys, monkeypatch):
         time.sleep(0.02)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 2
-    assert re.fullmatch(r"film: 2/3 frames, .* frames/s, 00:00 left", lines[-1])
+    assert re.fullmatch(r"film: [23]/3 frames, .* frames/s, 00:00 left", lines[-1])
 
 
 @pytest.mark.parametrize("arguments, words", [

@@ -23,8 +23,8 @@ from elsr_paddle.engines.halide_kernel import Kernel, pack_parameters  # noqa: E
 
 FUNCTION = "elsr_upscale"
 # Not kept for the next process, for want of a C compiler or of a private folder.
-IN_MEMORY = ("kernel compiled in memory for 3 s at every start (with gcc or clang and a cache folder "
-             "it would be kept)")
+IN_MEMORY = ("kernel compiled in memory for 3 s at every start (with gcc or clang and a folder for "
+             "it the next start would find it)")
 MAX_TILE_PAIRS = 384  # of LR pixels; a few rows of all layers then take some 600 KB
 MIN_STRIPE_LINES = 4  # of two LR rows; each stripe computes `radius` rows at its edges again
 
