@@ -12,13 +12,15 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
-from elsr_paddle.commands.arguments import add_options, given_options, read_config
+from elsr_paddle.commands.arguments import Parser, add_options, given_options, read_config
+from elsr_paddle.commands.progress import KINDS
 from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS
 from elsr_paddle.errors import InputError, needs
 from elsr_paddle.networks import NETWORKS, build
 from elsr_paddle.training.runs import Run, read_metrics
 from elsr_paddle.training.stages import STAGES, Stage, stage_numbers
 
+PROGRAM = "elsr train"
 MODEL = "elsr"
 
 
@@ -57,7 +59,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     ------
     InputError for a file that cannot be read, or one with options that do not exist.
     """
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early = Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
     early.add_argument("--model")
     early.add_argument("--config")
     model, path = vars(early.parse_known_args(argv)[0]).values()
@@ -83,7 +85,7 @@ def _names(*kinds):
 
 def build_parser(kind: type) -> argparse.ArgumentParser:
     """The parser of the command for a kind of network, whose options are among its flags."""
-    parser = argparse.ArgumentParser(prog="elsr train", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
     stage = parser.add_argument_group("the stage", "each flag but --stage replaces a value of its "
                                       "row in elsr_paddle/training/stages.py")
     stage.add_argument("--stage", dest="numbers", metavar="N", help="1 to 5, or a range as 1..5")
@@ -110,9 +112,9 @@ def _add_run(group):
                        help="threads that prepare patches (default: %(default)s)")
     group.add_argument("--memory-budget", type=float, default=2.0, metavar="GIB",
                        help="most that pairs take in memory (default: %(default)s)")
-    group.add_argument("--progress", choices=("lines", "json"), default="lines",
-                       help="lines for people, or a line of JSON each on stdout and all else on "
-                            "stderr (default: %(default)s)")
+    group.add_argument("--progress", choices=KINDS, default="auto",
+                       help="auto: a line every --log-every steps; json: the same as JSON on "
+                            "stdout, and all else on stderr; none (default: %(default)s)")
 
 
 def _add_files(group):
@@ -264,7 +266,7 @@ def metrics_printer(
     def show(record):
         if args.progress == "json":
             print(json.dumps(record), flush=True)
-        else:
+        elif args.progress == "auto":
             say(describe(record, run.stage.steps))
         for name, value in record.items() if writer else ():
             writer.add_scalar(name, value, record["step"])
