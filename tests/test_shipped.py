@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elsr_paddle.evaluation.protocol import PROTOCOLS
+from elsr_paddle.evaluation.shipped import evaluate_sets, load_networks, value_ranges
 from skimage.data import astronaut, chelsea
 
 from elsr_paddle.engines.choose import load_engine
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.compare import evaluate_image
-from elsr_paddle.evaluation.shipped import evaluate_sets, load_networks, value_ranges
+from elsr_paddle.evaluation.protocol import PROTOCOLS
 from elsr_paddle.imaging.io import write_image
 from elsr_paddle.networks import operations as ops
 from elsr_paddle.networks.graph import evaluate

@@ -15,6 +15,7 @@ import pytest
 from elsr_paddle.data.pairs import Pairs, pair_writer
 from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.errors import InputError
+from elsr_paddle.evaluation.compare import mean_psnr
 from elsr_paddle.framework import paddle
 from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.networks import NETWORKS, build
@@ -25,7 +26,7 @@ from elsr_paddle.training.losses import LOSSES
 from elsr_paddle.training.runs import Run, read_metrics
 from elsr_paddle.training.stages import STAGES
 from elsr_paddle.training.trainer import Trainer, to_tensor
-from elsr_paddle.training.validation import image_function, mean_psnr
+from elsr_paddle.training.validation import image_function
 
 SMALL = {"hr_patch": 32, "batch_size": 4, "expansion": 4}
 

@@ -15,13 +15,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from elsr_paddle import DEFAULT_MODEL
 from elsr_paddle.commands.arguments import Parser
-from elsr_paddle.commands.progress import KINDS, bar
-from elsr_paddle.commands.shared import OUT, VERSION, run, warn
+from elsr_paddle.commands.shared import OUT, PROGRESS, VERSION, run, warn
 from elsr_paddle.errors import InputError
 
-DEFAULT_MODEL = "elsr-y"  # half a dB better than the paper's network, and as fast
-DEFAULT_SCALE = 4
 MAX_PIXELS = 2**29  # of an output: a photo of 33 megapixels x4, 1.6 GB as RGB
 
 
@@ -77,7 +75,7 @@ def _add_film(group):
 
 
 def _add_reports(group):
-    group.add_argument("--progress", choices=KINDS, default="auto", help="auto: a bar, or lines "
+    group.add_argument("--progress", choices=PROGRESS, default="auto", help="auto: a bar, or lines "
                        "where there is no terminal; json: a JSON object a line on standard output")
     group.add_argument("--json", action="store_true", help="print a report for scripts at the end")
 
@@ -122,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _carry_out(jobs, networks, args):
     """Yield the result of each job, and tell of it."""
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.enlarge.batch import run_jobs
 
     given = {"codec": args.codec, "crf": args.crf, "preset": args.preset}
@@ -129,13 +128,15 @@ def _carry_out(jobs, networks, args):
     found = run_jobs(jobs, networks.upscaler(), overwrite=args.overwrite, layout=args.compare,
                      encoder=encoder, progress=partial(_film_bar, kind=args.progress))
     kind = args.progress if len(jobs) > 1 else "none"
-    for result in bar(found, kind=kind, name="all", unit="files", total=len(jobs)):
+    for result in bar(found, kind=kind, desc="all", unit="files", total=len(jobs)):
         _tell(result)
         yield result
 
 
 def _film_bar(job, total, kind):
-    return bar(kind=kind, name=job.source.name, unit="frames", total=total)
+    from elsr_paddle.commands.progress import bar
+
+    return bar(kind=kind, desc=job.source.name, unit="frames", total=total)
 
 
 class Networks:

@@ -11,7 +11,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-KINDS = ("auto", "json", "none")
 SECONDS = 5  # between two lines where there is no terminal
 
 
@@ -48,25 +47,25 @@ class _JSONLines(_Lines):
         print(json.dumps(line), flush=True)
 
 
-def bar(items: Any = None, *, kind: str = "auto", name: str = "", unit: str = "items",
+def bar(items: Any = None, *, kind: str = "auto", desc: str = "", unit: str = "items",
         total: int | None = None, file: Any = None) -> tqdm:
     """A progress bar as tqdm's: over items, or to be told by `update(n)`.
 
     Parameters
     ----------
     items : iterable, or None
-    kind : str of KINDS
-    name : str, what is worked on
+    kind : str of `shared.PROGRESS`
+    desc : str, what is worked on
     unit : str, what is counted
     total : int, or None where that is not known
     file : text file for bars and lines; None for standard error
     """
     file = file or sys.stderr
-    options = {"desc": name or None, "unit": f" {unit}", "total": total, "file": file}
+    options = {"desc": desc or None, "unit": f" {unit}", "total": total, "file": file}
     if kind == "none":
         return tqdm(items, disable=True, **options)
     if kind == "json":
-        return _JSONLines(items, mininterval=1, **{**options, "desc": name})
+        return _JSONLines(items, mininterval=1, **{**options, "desc": desc})
     if file.isatty():
         return tqdm(items, leave=False, **options)
     lines = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_fmt}, {remaining} left"

@@ -14,6 +14,7 @@ DATA = Path("data")
 DEMO = DATA / "demo"
 OUT = Path("out")
 PLOTS = Path("plots")
+PROGRESS = ("auto", "json", "none")  # how a command shows how far it is, see `progress.bar`
 VERSION = f"elsr-paddle {__version__}, Python {sys.version.split()[0]}"
 TRAIN = ("h5py", "matplotlib", "skimage")  # what the extra `train` brings, as it is imported
 

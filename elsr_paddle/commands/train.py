@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from elsr_paddle.commands.arguments import Parser, add_options, given_options, read_config
-from elsr_paddle.commands.progress import KINDS
-from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS
+from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS, VERSION, run
 from elsr_paddle.errors import InputError, needs
 from elsr_paddle.networks import NETWORKS, build
 from elsr_paddle.training.runs import Run, read_metrics
@@ -95,9 +94,10 @@ def build_parser(kind: type) -> argparse.ArgumentParser:
     network.add_argument("--model", default=MODEL, choices=NETWORKS,
                          help="the network to train (default: %(default)s, that of the paper)")
     add_options(network, kind, without=("scale",))  # that of the stage
-    run = parser.add_argument_group("the run")
-    add_options(run, Run)
-    _add_run(run)
+    parser.add_argument("--version", action="version", version=VERSION)
+    group = parser.add_argument_group("the run")
+    add_options(group, Run)
+    _add_run(group)
     _add_files(parser.add_argument_group("files"))
     return parser
 
@@ -112,9 +112,9 @@ def _add_run(group):
                        help="threads that prepare patches (default: %(default)s)")
     group.add_argument("--memory-budget", type=float, default=2.0, metavar="GIB",
                        help="most that pairs take in memory (default: %(default)s)")
-    group.add_argument("--progress", choices=KINDS, default="auto",
-                       help="auto: a line every --log-every steps; json: the same as JSON on "
-                            "stdout, and all else on stderr; none (default: %(default)s)")
+    group.add_argument("--progress", choices=("auto", "json"), default="auto",
+                       help="auto: lines for people; json: a JSON object a line on stdout, all "
+                            "else on stderr (default: %(default)s)")
 
 
 def _add_files(group):
@@ -193,11 +193,10 @@ def _log_to(stream, first):
 
 def find_data(args: argparse.Namespace, first: bool) -> Path:
     """The folder of prepared pairs; the first process makes what is missing, the others wait."""
-    from tqdm import tqdm
-
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.framework import wait_for_all
 
-    progress = partial(tqdm, unit="frame", disable=None)  # shown in terminals only
+    progress = partial(bar, kind=args.progress, unit="frames")
     folder = args.data or (DATA / "reds" if args.reds else DEMO)
     if first and args.reds:
         from elsr_paddle.data.prepare import ensure_reds
@@ -266,7 +265,7 @@ def metrics_printer(
     def show(record):
         if args.progress == "json":
             print(json.dumps(record), flush=True)
-        elif args.progress == "auto":
+        else:
             say(describe(record, run.stage.steps))
         for name, value in record.items() if writer else ():
             writer.add_scalar(name, value, record["step"])
@@ -299,3 +298,7 @@ def redraw_curves(args: argparse.Namespace, losses_figure: Callable) -> Path:
     runs = {n: read_metrics(args.out / f"stage{n}" / "metrics.jsonl") for n in STAGES}
     losses_figure(path, {number: lines for number, lines in runs.items() if lines})
     return path
+
+
+if __name__ == "__main__":
+    run(main)

@@ -15,9 +15,9 @@ from PIL import Image
 
 from elsr_paddle.enlarge.pictures import Outcome, upscale_picture
 from elsr_paddle.enlarge.saving import FORMATS, READABLE
-from elsr_paddle.enlarge.video import CONTAINERS, VIDEO_SUFFIXES, transcode
+from elsr_paddle.enlarge.video import CONTAINERS, transcode
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import natural_key
+from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 
 _WORKERS = 2  # pictures at a time: packing a PNG takes longer than the network, on one core
 
