@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,8 @@ def test_the_page_of_a_package_index_links_to_no_file_of_the_repository():
 
 def test_the_package_says_that_it_is_typed():
     assert (ROOT / "elsr_paddle" / "py.typed").is_file()
+
+
+def test_the_installed_command_is_there():
+    module, _, function = PROJECT["scripts"]["elsr"].partition(":")
+    assert callable(getattr(import_module(module), function))
