@@ -67,7 +67,7 @@ class Library:
 
     def _build(self, path):
         modules = [
-            self._pipeline(kernel, outputs).compile_to_module(arguments, _name(index), self._target)
+            hl.Pipeline(outputs).compile_to_module(arguments, _name(index), self._target)
             for index, kernel in enumerate(self._kernels)
             for outputs, arguments in [kernel.define(self._plane, self._machine)]
         ]
@@ -77,3 +77,101 @@ class Library:
     def _in_memory(self, kernel):
         outputs, arguments = kernel.define(self._plane, self._machine)
         return hl.Pipeline(outputs).compile_to_callable(arguments, self._target)
+
+
+class LibraryCall:
+    """A call of a function of a shared library; ctypes releases Python's lock while it runs."""
+
+    def __init__(self, function, arrays):
+        self._function = function
+        self._buffers = [_Buffer.of(array) for array in arrays]
+        self._arguments = [ctypes.byref(buffer) for buffer in self._buffers]
+
+    def __call__(self):
+        error = self._function(*self._arguments)
+        if error:
+            raise RuntimeError(f"a compiled kernel failed with Halide's error {error}")
+
+    def replace(self, index: int, array: np.ndarray):
+        """Read another array of the same shape and strides as argument `index` from now on."""
+        self._buffers[index].host = array.ctypes.data
+
+
+class MemoryCall:
+    """A call of a kernel compiled in memory."""
+
+    def __init__(self, function, arrays):
+        self._function = function
+        self._buffers = [hl.Buffer(array) for array in arrays]
+
+    def __call__(self):
+        self._function(*self._buffers)
+
+    def replace(self, index: int, array: np.ndarray):
+        """As LibraryCall.replace; an array that may not be written to is copied."""
+        self._buffers[index] = hl.Buffer(array if array.flags.writeable else array.copy())
+
+
+class _Dimension(ctypes.Structure):
+    """halide_dimension_t of HalideRuntime.h."""
+
+    _fields_ = [
+        ("min", ctypes.c_int32),
+        ("extent", ctypes.c_int32),
+        ("stride", ctypes.c_int32),
+        ("flags", ctypes.c_uint32),
+    ]
+
+
+class _Buffer(ctypes.Structure):
+    """halide_buffer_t of HalideRuntime.h."""
+
+    _fields_ = [
+        ("device", ctypes.c_uint64),
+        ("device_interface", ctypes.c_void_p),
+        ("host", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        ("type_code", ctypes.c_uint8),
+        ("type_bits", ctypes.c_uint8),
+        ("type_lanes", ctypes.c_uint16),
+        ("dimensions", ctypes.c_int32),
+        ("dim", ctypes.POINTER(_Dimension)),
+        ("padding", ctypes.c_void_p),
+    ]
+
+    FLOAT = 2
+
+    @classmethod
+    def of(cls, array):
+        """A view of a float32 array, its axes turned round: Halide's innermost comes first."""
+        strides = [stride // array.itemsize for stride in array.strides]
+        dimensions = [
+            _Dimension(0, extent, stride, 0)
+            for extent, stride in zip(reversed(array.shape), reversed(strides))
+        ]
+        buffer = cls(
+            host=array.ctypes.data,
+            type_code=cls.FLOAT,
+            type_bits=32,
+            type_lanes=1,
+            dimensions=array.ndim,
+            dim=(_Dimension * array.ndim)(*dimensions),
+        )
+        buffer.array = array  # kept as long as its address is
+        return buffer
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+def _keep_going(_context, _message):
+    """Halide's own handler would end the process; the call returns an error code as well."""
+
+
+def _load(path, count):
+    """The functions of a shared library, in order."""
+    library = ctypes.CDLL(str(path))
+    library.halide_set_error_handler(_keep_going)
+    return [library[_name(index)] for index in range(count)]
+
+
+def _name(index):
+    return f"training_kernel_{index}"
