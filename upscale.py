@@ -1,7 +1,6 @@
-"""Enlarge pictures, folders and videos: `python upscale.py INPUT... -o OUTPUT`; the same as `elsr`.
-"""
+"""Enlarge pictures, folders and videos: the same as `elsr`."""
 
-from elsr_paddle.commands.enlarge import entry
+from elsr_paddle.commands.main import entry
 
 if __name__ == "__main__":
     entry()

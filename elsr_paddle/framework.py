@@ -1,4 +1,4 @@
-"""PaddlePaddle, or one line that says how to get it.
+"""Bring PaddlePaddle, or one line that says how to get it; choose devices, and wait for them.
 
 Modules that need the framework write `from elsr_paddle.framework import paddle`. It is an extra
 and not a dependency, since installing `paddlepaddle` over the `paddlepaddle-gpu` of a GPU notebook
@@ -7,6 +7,7 @@ would replace the GPU build by the CPU one.
 
 import os
 import warnings
+from contextlib import contextmanager
 
 from elsr_paddle.errors import InputError
 
@@ -24,36 +25,89 @@ except ModuleNotFoundError as error:
         "an NVIDIA GPU install `paddlepaddle-gpu` as https://www.paddlepaddle.org.cn/install says"
     ) from error
 
-__all__ = ["paddle", "select_device", "synchronize", "wait_for_all"]
+__all__ = ["device_named", "make_deterministic", "on_device", "paddle", "select_device",
+           "synchronize", "use_tf32", "wait_for_all"]
 
 
-def select_device(name=None):
-    """Run everything that follows on a device.
+def device_named(name=None):
+    """The full name of a device: "cpu" or "gpu:N".
 
     Parameters
     ----------
     name : str or None, such as "cpu", "gpu" or "gpu:1"; None takes a GPU where there is one.
 
-    Returns
-    -------
-    str, the device taken.
-
     Raises
     ------
     InputError if this build of Paddle or this machine has no such device.
     """
-    has_gpu = paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
-    name = name or ("gpu" if has_gpu else "cpu")
-    if name.startswith("gpu") and not has_gpu:
-        raise InputError(
-            f"expected a device of this machine but got {name}: Paddle {paddle.__version__} finds "
-            "no GPU here; use cpu, or install paddlepaddle-gpu"
-        )
+    count = paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
+    name = name or ("gpu" if count else "cpu")
+    if name == "cpu":
+        return name
+    kind, _, number = name.partition(":")
+    if kind != "gpu" or not (number or "0").isdecimal():
+        raise InputError(f"expected cpu, gpu or gpu:N as device but got {name!r}")
+    if int(number or 0) >= count:
+        raise InputError(f"expected a device of this machine but got {name}: Paddle "
+                         f"{paddle.__version__} finds {count or 'no'} GPU here; use cpu"
+                         + ("" if count else ", or install paddlepaddle-gpu"))
+    return f"gpu:{int(number or 0)}"
+
+
+def select_device(name=None):
+    """Run everything that follows on a device; arguments and errors as for `device_named`.
+
+    Returns
+    -------
+    str, the device taken.
+    """
+    device = device_named(name)
+    paddle.device.set_device(device)
+    return device
+
+
+@contextmanager
+def on_device(device, threads=None):
+    """Run what is inside the block on a device; what was chosen before comes back after it.
+
+    Parameters
+    ----------
+    device : str, from `device_named`
+    threads : int or None, of Paddle's own on a CPU; None leaves them.
+    """
+    before = paddle.device.get_device()
+    paddle.device.set_device(device)
+    if threads:
+        paddle.base.core.set_num_threads(threads)
     try:
-        paddle.device.set_device(name)
-        return paddle.device.get_device()
-    except (ValueError, RuntimeError) as error:  # Paddle's words for a device it does not know
-        raise InputError(f"expected cpu, gpu or gpu:N as device but got {name!r}") from error
+        yield
+    finally:
+        if threads:  # Paddle does not tell how many there were; importing it sets this variable
+            paddle.base.core.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+        paddle.device.set_device(before)
+
+
+def make_deterministic(device):
+    """Let a GPU compute the same bits in every run, and float32 as float32; a CPU does anyway.
+
+    Parameters
+    ----------
+    device : str, from `device_named`
+    """
+    if device == "cpu":
+        return
+    paddle.set_flags({"FLAGS_cudnn_deterministic": True, "FLAGS_embedding_deterministic": 1})
+    use_tf32(False)
+
+
+def use_tf32(allowed):
+    """Allow or forbid the ten-bit products that NVIDIA's tensor cores put in the place of float32.
+
+    Their default differs between builds of Paddle, so whoever compares numbers says it.
+    """
+    if paddle.device.is_compiled_with_cuda():
+        paddle.base.core.set_cublas_switch(allowed)
+        paddle.base.core.set_cudnn_switch(allowed)
 
 
 def synchronize():

@@ -1,9 +1,12 @@
-"""What every engine shares: checking the picture, the size limit, and tiles for large ones."""
+"""Check pictures, limit their size and cut large ones into tiles, for every engine."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,7 +14,28 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.luma import upscale_by_luma
 
 MAX_PIXELS = 2**28  # of the output: 16384 x 16384, 805 MB as RGB
-LARGEST_KEPT = 31 * 2**20  # bytes; glibc learns from blocks of up to 32 MiB
+LARGEST_KEPT = 64 * 2**20  # bytes of a block of memory that is kept when it is freed
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a trained network shall be run.
+
+    Attributes
+    ----------
+    engine : str, a name in `choose.ENGINES`, or "auto": the fastest that is installed and works
+    device : str, "cpu", "gpu" or "gpu:1"; None leaves it to the engine.
+    threads : int or None, for all cores
+    max_pixels : int, largest output in pixels; a larger one is refused.
+    pixels : int or None, how many LR pixels there are to enlarge in all, if that is known: what
+        pays for a film does not for a photo.
+    """
+
+    engine: str = "auto"
+    device: str | None = None
+    threads: int | None = None
+    max_pixels: int = MAX_PIXELS
+    pixels: int | None = None
 
 
 class Engine:
@@ -19,28 +43,27 @@ class Engine:
 
     Parameters
     ----------
-    backend : object with `name`, `scale`, `channels` (1 or 3), `radius` (LR pixels around a pixel
-        that its output depends on), `tile_pixels` (LR pixels it takes at once) and `run(image)`:
-        C-contiguous uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels).
-    model_name : str, as in the weights' metadata.
-    reason : str, one line on why this backend was taken.
-    max_pixels : int, largest output in pixels.
+    backend : object with `name`, `device`, `tile_pixels` (LR pixels it takes at once) and
+        `run(image)`: C-contiguous uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels).
+    trained : Trained, what the backend runs
+    reason : str, one line on why this backend was taken
+    max_pixels : int, largest output in pixels
 
     Attributes
     ----------
-    name, model_name, reason : str
+    name, device, model_name, reason : str
     scale : int
     channels : int, 3 for a network on RGB, 1 for one on luma
     max_pixels : int
     """
 
-    def __init__(self, backend, *, model_name, reason="", max_pixels=MAX_PIXELS):
-        self._backend = backend
+    def __init__(self, backend, trained, *, reason="", max_pixels=MAX_PIXELS):
         _keep_freed_memory()
-        self.name = backend.name
-        self.scale = backend.scale
-        self.channels = backend.channels
-        self.model_name = model_name
+        self._backend = backend
+        self._radius = trained.graph.radius
+        self.name, self.device = backend.name, backend.device
+        self.scale, self.channels = trained.scale, trained.channels
+        self.model_name = trained.network.name
         self.reason = reason
         self.max_pixels = max_pixels
 
@@ -126,13 +149,13 @@ class Engine:
         the result is that of the whole picture; only true borders are padded with zeros.
         """
         height, width, channels = image.shape
-        backend, scale = self._backend, self.scale
-        if height * width <= backend.tile_pixels:
+        backend, scale, radius = self._backend, self.scale, self._radius
+        if height * width <= backend.tile_pixels or radius is None:  # it looks at all of it
             return np.ascontiguousarray(backend.run(image))
-        rows, columns = tile_shape(height, width, backend.tile_pixels, backend.radius)
+        rows, columns = tile_shape(height, width, backend.tile_pixels, radius)
         output = np.empty((scale * height, scale * width, channels), np.uint8)
-        for top, bottom, first, last in spans(height, rows, backend.radius):
-            for left, right, start, stop in spans(width, columns, backend.radius):
+        for top, bottom, first, last in spans(height, rows, radius):
+            for left, right, start, stop in spans(width, columns, radius):
                 tile = backend.run(np.ascontiguousarray(image[top:bottom, left:right]))
                 inner = tile[
                     scale * (first - top) : scale * (last - top),
@@ -185,12 +208,18 @@ def available_threads():
     return os.cpu_count() or 1
 
 
+@lru_cache
 def _keep_freed_memory():
     """Let the C library keep what a frame frees for the next one.
 
-    glibc hands freed memory back to the system above a limit that is twice the largest block freed
-    so far, and fetching it again costs page faults: a third of what a frame of video takes in the
-    fastest engine, half of what it takes in Paddle's, which frees 25 MB a frame. One large block,
-    freed, raises the limit for good.
+    glibc hands large freed blocks back to the system, and fetching them again costs page faults: a
+    third of what a frame of video takes in the fastest engine, half of what it takes in Paddle's.
     """
-    np.empty(LARGEST_KEPT, np.uint8)  # freed at once: nothing refers to it
+    if not hasattr(os, "confstr") or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""):
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+        mallopt(option, LARGEST_KEPT)
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of malloc.h

@@ -1,4 +1,4 @@
-"""Compiled kernels kept between runs: one shared library a machine, Halide version and shape.
+"""Keep compiled kernels between runs: one shared library a machine, Halide version and shape.
 
 A library found here is loaded into the process, so it is trusted only where nobody else can have
 put it: in a folder of this user that no other user may write to. Damage is noticed by a SHA-256
@@ -37,12 +37,20 @@ def cached_library(key, build):
     OSError, RuntimeError or subprocess.SubprocessError where there is no linker, or no private
     folder to keep the library in.
     """
-    folder = _private_folder()
-    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
+    path = _private_folder() / _file_name(key)
     if _is_intact(path):
         return path, True
     _build(path, build)
     return path, False
+
+
+def is_cached(key):
+    """Whether the shared library for `key` is there and as it should be."""
+    return _is_intact(cache_folder() / "kernels" / _file_name(key))
+
+
+def _file_name(key):
+    return f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
 
 
 def cache_folder():
@@ -88,11 +96,13 @@ def _is_intact(path):
 
 def _build(path, build):
     """Compile and link in a folder of its own, then rename: nobody ever loads half a library."""
-    linker = _linker()
+    found = linker()
+    if found is None:
+        raise FileNotFoundError("no C compiler to link with")
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         compiled, library = Path(scratch, "kernel.o"), Path(scratch, "kernel.so")
         build(compiled)
-        command = [linker, "-shared", "-o", library, compiled, "-lpthread", "-ldl", "-lm"]
+        command = [found, "-shared", "-o", library, compiled, "-lpthread", "-ldl", "-lm"]
         subprocess.run(command, check=True, capture_output=True, timeout=LINK_SECONDS)
         library.chmod(0o700)
         digest = library.with_suffix(".sha256")
@@ -101,12 +111,9 @@ def _build(path, build):
         digest.replace(path.with_suffix(".sha256"))
 
 
-def _linker():
-    """A C compiler to link with; FileNotFoundError where there is none."""
-    found = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if found is None:
-        raise FileNotFoundError("no C compiler to link with")
-    return found
+def linker():
+    """The path of a C compiler to link with, or None."""
+    return next(filter(None, map(shutil.which, COMPILERS)), None)
 
 
 def _digest(path):

@@ -1,6 +1,6 @@
 """The fused kernel in Halide: a graph's algorithm, and the schedule that makes it fast.
 
-The picture is computed in one pass over its rows. Each layer keeps only the last few rows of its
+The picture is computed in one pass over its rows. Each node keeps only the last few rows of its
 planes (some hundred KB, which stay in the cache), and an output row is computed, rounded, packed
 into bytes and stored as soon as the rows it depends on are there. Weights are an argument: one
 compiled kernel serves all networks of the same shape.
@@ -26,7 +26,7 @@ from __future__ import annotations
 import halide as hl
 import numpy as np
 
-from elsr_paddle.graph import INPUT, Conv, PReLU
+from elsr_paddle.networks import operations as ops
 
 x, side = hl.Var("x"), hl.Var("side")  # LR columns: the pair, and which of its two
 y, c = hl.Var("y"), hl.Var("c")  # LR row, channel
@@ -47,7 +47,7 @@ class Kernel:
 
     Parameters
     ----------
-    graph : Graph on levels, interleaved; only its shape enters the pipeline.
+    graph : Graph on levels, at the picture's resolution, interleaved; only its shape enters.
     target : hl.Target, the machine to schedule for.
 
     Attributes
@@ -59,6 +59,7 @@ class Kernel:
         have one less.
     arguments : list of hl.ImageParam and hl.Param: image uint8 (channel, column, row),
         parameters float32 (as `pack_parameters` orders them), tile_pairs and stripe_lines int32.
+    rows : int, output rows that a row of the picture becomes
     words : int, extent of `word`
     word_type : numpy dtype
     block_pairs : int, the width of a block, a vector, and the narrowest output it can compute; the
@@ -74,29 +75,30 @@ class Kernel:
         self._tile_pairs = hl.Param(hl.Int(32), "tile_pairs")
         self._stripe_lines = hl.Param(hl.Int(32), "stripe_lines")
         self.arguments = [self.image, self._parameters, self._tile_pairs, self._stripe_lines]
-        self._row_values = graph.row_values
+        self.rows, self._row_values = _rows(graph), _row_values(graph)
         packed = 2 * self._row_values % 4 == 0
         self.words = 2 * self._row_values // (4 if packed else 1)
         self.word_type = np.dtype(np.uint32 if packed else np.uint8)
-        self._last = len(graph.layers) - 2  # before the pixel shuffle
+        self._last = graph.nodes[-1].sources[0]  # before the pixel shuffle
+        self._leads = _leads(graph)
         self._define()
         self._schedule()
 
     # The algorithm: what each value is.
 
     def _define(self):
-        self._values = {INPUT: _func("pixels", self._zero_outside(self._pixels()))}
+        self._values = [_func("pixels", self._zero_outside(self._pixels()))]
         self._sums = {}  # the convolutions' accumulators, and the taps they run over
-        self._spreads = {}  # d0 - d2, d1 + d2, d2 - d1 and d1 - d3 of a layer
-        self._stored = [INPUT]  # layers whose rows are kept
+        self._spreads = {}  # d0 - d2, d1 + d2, d2 - d1 and d1 - d3 of a node
+        self._stored = [0]  # nodes whose rows are kept
         offset = 0  # into the parameters
-        for index, layer in enumerate(self._graph.layers[:-1]):
-            value = self._layer(index, layer, offset)
-            offset += _parameters_of(layer).size
+        for index, node in enumerate(self._graph.nodes[1:-1], start=1):
+            value = _value_of(self, index, node, offset)
+            offset += _parameters_of(node.op, self._graph.arrays).size
             if self._is_stored(index):
                 value = self._zero_outside(value)
                 self._stored.append(index)
-            self._values[index] = _func(f"layer_{index}", value)
+            self._values.append(_func(f"node_{index}", value))
         self.output = hl.Func("output")
         self.output[word, x, row, y] = self._word()
 
@@ -112,23 +114,35 @@ class Kernel:
         at = 2 * x + side
         return hl.select((at >= 0) & (at < width) & (y >= 0) & (y < height), value, hl.f32(0))
 
-    def _layer(self, index, layer, offset):
-        """The value of a layer, whose parameters begin at `offset`."""
-        if isinstance(layer, Conv):
-            make = self._by_pairs if _is_by_pairs(layer) else self._by_taps
-            return make(index, layer, offset)
-        value = self._values[layer.source][x, side, y, c]
-        if isinstance(layer, PReLU):
-            return hl.select(value > 0, value, value * self._parameters[offset + c])
-        return value + self._values[layer.other][x, side, y, c]
+    def convolution(self, index, node, offset):
+        """A convolution, whose parameters begin at `offset`."""
+        if node.op.padding == "edge":
+            self._check_edge(node)
+        make = self._by_pairs if _is_by_pairs(node.op) else self._by_taps
+        return make(index, node, offset)
 
-    def _by_pairs(self, index, layer, offset):
+    def _check_edge(self, node):
+        """Only of the picture values beyond the border are there: `_pixels` repeats it."""
+        if node.sources != (0,):
+            raise ops.Unsupported("halide has no convolution with the border repeated but of the "
+                                  "picture")
+
+    def prelu(self, index, node, offset):
+        """A PReLU, whose slopes begin at `offset`."""
+        value = self.source(node)
+        return hl.select(value > 0, value, value * self._parameters[offset + c])
+
+    def source(self, node, number=0):
+        """What a pointwise operation reads."""
+        return self._values[node.sources[number]][x, side, y, c]
+
+    def _by_pairs(self, index, node, offset):
         """A convolution three columns wide."""
-        outputs, inputs, rows, _ = layer.kernel.shape
+        outputs, inputs, rows = node.op.outputs, node.op.inputs, node.op.kernel
         tap = hl.RDom([(0, inputs), (0, rows)], f"tap_{index}")
         weight = ((tap.y * inputs + tap.x) * 4 + term) * outputs + c
         bias = self._parameters[offset + 4 * inputs * rows * outputs + c]
-        spread = self._spread(layer.source)
+        spread = self._spread(node.sources[0])
         total = hl.Func(f"sum_{index}")
         total[x, term, y, c] = hl.select(term == 1, bias, hl.f32(0))  # m1 is in left and right
         total[x, term, y, c] += (
@@ -153,7 +167,7 @@ class Kernel:
         """A column of the pair before or behind: zero where the picture ends.
 
         With the promise, columns beyond the picture are not computed only to be zero. What is read
-        there is thrown away, and lies inside the layer's memory: the two sides of a row lie one
+        there is thrown away, and lies inside the node's memory: the two sides of a row lie one
         behind the other, and the left neighbour is of the second, the right one of the first.
         """
         pairs = (self.image.dim(1).extent() + 1) // 2
@@ -161,15 +175,18 @@ class Kernel:
         promised = hl.unsafe_promise_clamped(pair, 0, pairs - 1)
         return hl.select(inside, value[promised, which, y, c], hl.f32(0))
 
-    def _by_taps(self, index, layer, offset):
+    def _by_taps(self, index, node, offset):
         """A convolution of any other width."""
-        outputs, inputs, rows, columns = layer.kernel.shape
+        outputs, inputs, rows = node.op.outputs, node.op.inputs, node.op.kernel
+        columns = rows
         tap = hl.RDom([(0, columns), (0, inputs), (0, rows)], f"tap_{index}")
         weight = ((tap.z * inputs + tap.y) * columns + tap.x) * outputs + c
         at = side + tap.x - columns // 2  # columns from the left one of the pair
-        source = self._values[layer.source]
+        source = self._values[node.sources[0]]
+        if node.op.padding == "edge":
+            source = _func(f"edge_{index}", self._pixels())
         total = hl.Func(f"sum_{index}")
-        total[x, side, y, c] = self._parameters[offset + layer.kernel.size + c]
+        total[x, side, y, c] = self._parameters[offset + node.op.multiply_adds + c]
         total[x, side, y, c] += (
             self._parameters[offset + weight]
             * source[x + at // 2, at % 2, y + tap.z - rows // 2, tap.y]
@@ -178,11 +195,10 @@ class Kernel:
         return total[x, side, y, c]
 
     def _is_stored(self, index):
-        """Convolutions read neighbours, so their input is kept; so is what two layers read."""
-        readers = self._graph.readers(index)
+        """Convolutions read neighbours, so their input is kept; so is what two nodes read."""
+        readers = self._graph.readers[index]
         return len(readers) > 1 or any(
-            isinstance(self._graph.layers[reader], Conv) for reader in readers
-        )
+            isinstance(self._graph.nodes[reader].op, ops.Conv) for reader in readers)
 
     def _word(self):
         """Of the bytes of an output row of a pair: four to a word if they fit."""
@@ -216,9 +232,9 @@ class Kernel:
             buffer.dim(0).set_bounds(0, extent).set_stride(1)
             buffer.dim(1).set_min(0).set_stride(extent)
             buffer.dim(buffer.dimensions() - 1).set_min(0)
-        output.dim(2).set_bounds(0, self._graph.rows)
+        output.dim(2).set_bounds(0, self.rows)
         output.dim(3).set_extent(output.dim(3).extent() // 2 * 2)
-        self.output.bound(word, 0, self.words).bound(row, 0, self._graph.rows)
+        self.output.bound(word, 0, self.words).bound(row, 0, self.rows)
 
     def _schedule_output(self):
         """Stripes of lines in parallel; in each, column tiles; in each, line by line. All output
@@ -236,14 +252,14 @@ class Kernel:
 
     def _schedule_stored(self, index):
         """The last rows of a layer: made just before the output row that needs them."""
-        width = self._graph.width(index)
-        readers = [i for i in self._graph.readers(index) if not self._reads_spread(i)]
+        width = self._graph.widths[index]
+        readers = [i for i in self._graph.readers[index] if not self._reads_spread(i)]
         self._keep_rows(self._values[index], index, side, readers)
         self._schedule_blocks(index, width)
 
     def _schedule_spread(self, index):
         spread = self._spreads[index]
-        readers = [i for i in self._graph.readers(index) if self._reads_spread(i)]
+        readers = [i for i in self._graph.readers[index] if self._reads_spread(i)]
         self._keep_rows(spread, index, term, readers)
         spread.bound(term, 0, 4).split(x, x, lane, self.block_pairs, hl.TailStrategy.RoundUp)
         spread.reorder(lane, term, x, c, y).vectorize(lane).unroll(term)
@@ -252,11 +268,11 @@ class Kernel:
         """Store the two rows of the newest line and all down to the oldest still read, their number
         a power of two for cheap wrapping. Where only a spread is made from it, nobody reads older
         ones. `which` is its second Var."""
-        leads = self._graph.leads()
-        oldest = [leads[reader] - self._graph.reach(reader) for reader in readers]
+        leads = self._leads
+        oldest = [leads[reader] - self._graph.nodes[reader].op.reach for reader in readers]
         rows = leads[index] - min(oldest, default=leads[index]) + 2
         func.store_at(self.output, tile).compute_at(self.output, line)
-        func.bound(c, 0, self._graph.width(index))
+        func.bound(c, 0, self._graph.widths[index])
         func.fold_storage(y, 1 << (rows - 1).bit_length())
         func.reorder_storage(x, c, which, y).align_storage(x, ROW_PAIRS)
 
@@ -288,16 +304,15 @@ class Kernel:
         else:
             update.reorder(x, y, side, c, rows, *taps)
         update.vectorize(x).unroll(y).unroll(c).unroll(which)
-        if self._graph.layers[index].kernel.shape[2] <= 3:  # of more, too much is kept at hand
+        if self._graph.nodes[index].op.kernel <= 3:  # of more, too much is kept at hand
             update.unroll(rows)
 
     def _convolutions(self, index):
-        """The convolutions that a layer consists of, through PReLU and Add."""
+        """The convolutions that a node consists of, through pointwise operations."""
         if index in self._sums:
             return [index]
-        if index == INPUT:
-            return []
-        inner = [source for source in self._graph.sources(index) if source not in self._stored]
+        inner = [source for source in self._graph.nodes[index].sources
+                 if source not in self._stored]
         return [found for source in inner for found in self._convolutions(source)]
 
     def _group(self, width):
@@ -307,11 +322,53 @@ class Kernel:
         return min(groups, key=lambda group: -(-width // group) * group)
 
     def _reads_spread(self, index):
-        return _is_by_pairs(self._graph.layers[index])
+        return _is_by_pairs(self._graph.nodes[index].op)
+
+
+def _tanh(value):
+    """By the exponential, which Halide computes in vectors; libm's tanh goes value by value."""
+    return 1 - 2 / (hl.exp(2 * hl.clamp(value, -20.0, 20.0)) + 1)
+
+
+def _sigmoid(value):
+    return 1 / (1 + hl.exp(-hl.clamp(value, -40.0, 40.0)))
+
+
+def _gelu(value):
+    """By the error function of Abramowitz and Stegun 7.1.26, exact to 1.5e-7."""
+    at = hl.abs(value) * np.float32(1 / np.sqrt(2))
+    t = 1 / (1 + np.float32(0.3275911) * at)
+    series = hl.f32(0)
+    for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        series = (series + np.float32(factor)) * t
+    beyond = series * hl.exp(-at * at)  # 1 - erf(at)
+    return value * hl.select(value > 0, 1 - beyond / 2, beyond / 2)
+
+
+# Operation -> its value at (x, side, y, c), of the kernel, the node's index, the node and where its
+# parameters begin.
+_VALUES = {
+    ops.Conv: Kernel.convolution,
+    ops.PReLU: Kernel.prelu,
+    ops.ReLU: lambda kernel, _, node, __: hl.max(kernel.source(node), hl.f32(0)),
+    ops.LeakyReLU: lambda kernel, _, node, __: hl.select(
+        kernel.source(node) > 0, kernel.source(node),
+        kernel.source(node) * hl.f32(node.op.slope)),
+    ops.Tanh: lambda kernel, _, node, __: _tanh(kernel.source(node)),
+    ops.Sigmoid: lambda kernel, _, node, __: _sigmoid(kernel.source(node)),
+    ops.GELU: lambda kernel, _, node, __: _gelu(kernel.source(node)),
+    ops.Add: lambda kernel, _, node, __: kernel.source(node) + kernel.source(node, 1),
+}
+
+
+def _value_of(kernel, index, node, offset):
+    if type(node.op) not in _VALUES:
+        raise ops.Unsupported(f"halide has no {node.op.title}")
+    return _VALUES[type(node.op)](kernel, index, node, offset)
 
 
 def pack_parameters(graph):
-    """A graph's weights as the kernel reads them.
+    """A graph's arrays as the kernel reads them.
 
     Parameters
     ----------
@@ -321,24 +378,47 @@ def pack_parameters(graph):
     -------
     float32 array, 1-D
     """
-    return np.concatenate([_parameters_of(layer) for layer in graph.layers])
+    return np.concatenate([_parameters_of(node.op, graph.arrays) for node in graph.nodes])
 
 
-def _parameters_of(layer):
+def _parameters_of(op, arrays):
     """Kernels as (row, input, column or term, output), then biases; slopes; nothing."""
-    if isinstance(layer, PReLU):
-        return layer.slopes
-    if not isinstance(layer, Conv):
+    if isinstance(op, ops.PReLU):
+        return op.slopes(arrays)
+    if not isinstance(op, ops.Conv):
         return np.empty(0, np.float32)
-    kernel = layer.kernel.transpose(2, 1, 3, 0)
-    if _is_by_pairs(layer):
+    kernel = arrays[op.weight].transpose(2, 1, 3, 0)
+    if _is_by_pairs(op):
         g0, g1, g2 = np.moveaxis(kernel, 2, 0)
         kernel = np.stack([g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2], axis=2)
-    return np.concatenate([kernel.ravel(), layer.bias])
+    return np.concatenate([kernel.ravel(), arrays[op.bias]])
 
 
-def _is_by_pairs(layer):
-    return isinstance(layer, Conv) and layer.kernel.shape[3] == 3
+def _is_by_pairs(op):
+    return isinstance(op, ops.Conv) and op.kernel == 3 and op.padding == "zero"
+
+
+def _leads(graph):
+    """How many rows below an output row each node must be known."""
+    leads = [0] * len(graph.nodes)
+    for index in reversed(range(len(graph.nodes))):
+        for source in graph.nodes[index].sources:
+            leads[source] = max(leads[source], leads[index] + graph.nodes[index].op.reach)
+    return leads
+
+
+def _rows(graph):
+    """Output rows that a row of the picture becomes."""
+    return graph.scale * 3 // 2 if _makes_planes(graph) else graph.scale
+
+
+def _row_values(graph):
+    """Values that a pixel of the picture contributes to each of them."""
+    return graph.scale * (1 if _makes_planes(graph) else graph.channels)
+
+
+def _makes_planes(graph):
+    return isinstance(graph.nodes[-1].op, ops.Planes420)
 
 
 def _func(name, value):

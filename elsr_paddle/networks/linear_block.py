@@ -1,4 +1,4 @@
-"""A convolution trained as a wider linear block, for a better optimum of the same network."""
+"""Train a convolution as a wider linear block, for a better optimum of the same network."""
 
 from elsr_paddle.framework import paddle
 
@@ -16,31 +16,33 @@ class LinearBlock(nn.Layer):
     in_channels, out_channels : int
     kernel : int, side of the convolution, odd.
     expansion : int, channels of the wide inner layer.
+    rate : float, factor on the learning rate
 
     Source: SESR (arXiv 2103.09404), ECBSR (ACM MM 2021).
     """
 
-    def __init__(self, in_channels, out_channels, kernel, expansion):
+    def __init__(self, in_channels, out_channels, kernel, expansion, rate=1.0):
         super().__init__()
         he = nn.initializer.KaimingNormal(fan_in=kernel**2 * in_channels)
-        self.squeeze = self.create_parameter(
-            (out_channels, expansion), default_initializer=nn.initializer.XavierNormal()
-        )
-        self.expand = self.create_parameter(
-            (expansion, in_channels, kernel, kernel), default_initializer=he
-        )
-        self.skip = self.create_parameter(
-            (out_channels, in_channels, kernel, kernel), default_initializer=he
-        )
-        self.bias = self.create_parameter((out_channels,), is_bias=True)
+
+        def parameter(shape, initializer=None, is_bias=False):
+            attributes = paddle.ParamAttr(initializer=initializer, learning_rate=rate)
+            return self.create_parameter(shape, attributes, is_bias=is_bias)
+
+        self.squeeze = parameter((out_channels, expansion), nn.initializer.XavierNormal())
+        self.expand = parameter((expansion, in_channels, kernel, kernel), he)
+        self.skip = parameter((out_channels, in_channels, kernel, kernel), he)
+        self.bias = parameter((out_channels,), is_bias=True)
         # However wide, the block starts as the plain convolution would: with He's kernel.
         self.start_from(self.skip.numpy(), self.bias.numpy())
 
     @property
     def weight(self):
-        """The equivalent kernel, float32 (out_channels, in_channels, k, k)."""
-        wide = paddle.matmul(self.squeeze, self.expand.flatten(1))  # (out, e) x (e, in * k * k)
-        return wide.reshape(self.skip.shape) + self.skip
+        """The equivalent kernel, float32 (out_channels, in_channels, k, k), mixed precision or not.
+        """
+        with paddle.amp.auto_cast(enable=False):
+            wide = paddle.matmul(self.squeeze, self.expand.flatten(1))  # (out, e) x (e, in * k * k)
+            return wide.reshape(self.skip.shape) + self.skip
 
     def start_from(self, weight, bias):
         """Set the parallel kernel and the bias so that the block equals the given convolution.
@@ -56,6 +58,8 @@ class LinearBlock(nn.Layer):
 
     def forward(self, features):
         padding = self.skip.shape[-1] // 2
+        if not features.place.is_cpu_place():
+            return nn.functional.conv2d(features, self.weight, self.bias, padding=padding)
         linear = nn.functional.conv2d(features, self.weight, padding=padding)
         # The bias as a convolution of ones: the same numbers, but a gradient that Paddle's CPU
         # build computes ten times faster than that of a broadcast addition.
@@ -63,9 +67,11 @@ class LinearBlock(nn.Layer):
         return linear + nn.functional.conv2d(ones, self.bias.reshape([-1, 1, 1, 1]))
 
 
-def convolution(in_channels, out_channels, kernel, expansion):
+def convolution(in_channels, out_channels, kernel, expansion, rate=1.0):
     """A k x k convolution with He initialisation, or the linear block that becomes one."""
     if expansion:
-        return LinearBlock(in_channels, out_channels, kernel, expansion)
+        return LinearBlock(in_channels, out_channels, kernel, expansion, rate)
     he = nn.initializer.KaimingNormal(fan_in=kernel**2 * in_channels)
-    return nn.Conv2D(in_channels, out_channels, kernel, padding=kernel // 2, weight_attr=he)
+    return nn.Conv2D(in_channels, out_channels, kernel, padding=kernel // 2,
+                     weight_attr=paddle.ParamAttr(initializer=he, learning_rate=rate),
+                     bias_attr=paddle.ParamAttr(learning_rate=rate))

@@ -1,4 +1,4 @@
-"""Weights and training state on disk: safetensors, JSON metadata and a SHA-256 over both.
+"""Keep weights and training states on disk: safetensors, JSON metadata and a SHA-256 over both.
 
 Nothing here unpickles what a user gives with an open unpickler, and nothing needs Paddle: whoever
 only wants to upscale reads the weights with numpy.
@@ -10,7 +10,9 @@ import hashlib
 import io
 import json
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,8 +20,80 @@ from safetensors.numpy import save
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
+from elsr_paddle.networks import build
+from elsr_paddle.networks.graph import Graph
+from elsr_paddle.networks.network import Network
 
 HEADER_KEY = "elsr_paddle"  # one key alone: safetensors writes several in any order
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network, read once and handed on.
+
+    Attributes
+    ----------
+    network : Network
+    graph : Graph of its operations, with arrays
+    metadata : dict; "model" and "config" name the network, the rest tells how it was trained.
+    path : Path of its file, or None
+    """
+
+    network: Network
+    graph: Graph
+    metadata: dict
+    path: Path | None = None
+
+    @property
+    def scale(self) -> int:
+        """How many times it enlarges."""
+        return self.graph.scale
+
+    @property
+    def channels(self) -> int:
+        """Of its pictures: 3 for RGB, 1 for luma."""
+        return self.graph.channels
+
+    @property
+    def degradation(self) -> str:
+        """How the LR images were made that it is for."""
+        return degradation_of(self.metadata)
+
+    @property
+    def parameter_count(self) -> int:
+        """Weights, biases and slopes."""
+        return sum(array.size for array in self.graph.arrays.values())
+
+
+def trained(arrays: dict, metadata: dict, path: Path | None = None) -> Trained:
+    """The network that arrays and their metadata make.
+
+    Parameters
+    ----------
+    arrays : dict of str -> float array, parameters by name
+    metadata : dict with "model", a name in `networks.NETWORKS`, and "config", its options
+
+    Raises
+    ------
+    InputError if there is no such network or the arrays are not its parameters.
+    """
+    network = build(metadata["model"], metadata["config"])
+    return Trained(network, network.graph.bind(arrays), metadata, path)
+
+
+def read(path: str | Path) -> Trained:
+    """Read a network from a file of weights.
+
+    Raises
+    ------
+    FileNotFoundError, InputError as `load_weights`; InputError also if the file's arrays are not
+    the parameters of its network.
+    """
+    arrays, metadata = load_weights(path)
+    try:
+        return trained(arrays, metadata, Path(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def save_tensors(path, tensors, metadata):
@@ -76,6 +150,30 @@ def load_tensors(path):
     return tensors, json.loads(text)
 
 
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata of a file of weights, without its arrays and so without checking its SHA-256.
+
+    Raises
+    ------
+    InputError if it is not a file of ours or holds no network.
+    """
+    try:
+        with safe_open(path, framework="np") as opened:
+            _, _, text = (opened.metadata() or {})[HEADER_KEY].partition(" ")
+            metadata = json.loads(text)
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise InputError(f"{path} is damaged or not a file of weights: {error}") from error
+    return _describing_a_network(metadata, path)
+
+
+def _describing_a_network(metadata, path):
+    """The metadata themselves, if they name a network."""
+    model, config = metadata.get("model"), metadata.get("config")
+    if not (isinstance(model, str) and isinstance(config, dict)):
+        raise InputError(f"{path} holds no network: expected `model` and `config` in its metadata")
+    return metadata
+
+
 def load_weights(path):
     """The weights of a network and the metadata from which it can be rebuilt.
 
@@ -90,10 +188,7 @@ def load_weights(path):
     but, say, the state of a training run.
     """
     weights, metadata = load_tensors(path)
-    model, config = metadata.get("model"), metadata.get("config")
-    if not (isinstance(model, str) and isinstance(config, dict)):
-        raise InputError(f"{path} holds no network: expected `model` and `config` in its metadata")
-    return _as_float32(weights, path), metadata
+    return _as_float32(weights, path), _describing_a_network(metadata, path)
 
 
 def degradation_of(metadata):

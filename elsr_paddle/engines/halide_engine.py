@@ -1,4 +1,4 @@
-"""Runs the fused Halide kernel: from the cache of compiled kernels, or compiled in memory."""
+"""Run the fused Halide kernel: from the cache of compiled kernels, or compiled in memory."""
 
 from __future__ import annotations
 
@@ -13,20 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from elsr_paddle.engines.engine import available_threads
-from elsr_paddle.engines.halide_cache import cached_library
-from elsr_paddle.errors import InputError
-from elsr_paddle.graph import build_graph
+from elsr_paddle.engines.halide_cache import cached_library, is_cached, linker
+from elsr_paddle.errors import needs
+from elsr_paddle.networks.rewrites import at_lr, folded, interleaved, on_levels, raised, yuv420
 
-try:
-    import halide as hl
+hl = needs("halide", "halide")
 
-    from elsr_paddle.engines.halide_kernel import Kernel, pack_parameters
-except ModuleNotFoundError as error:
-    if error.name != "halide":
-        raise
-    raise InputError(
-        "Halide is not installed: `pip install 'elsr-paddle[fast]'` brings it where it has wheels"
-    ) from error
+from elsr_paddle.engines.halide_kernel import Kernel, pack_parameters  # noqa: E402 - needs Halide
 
 FUNCTION = "elsr_upscale"
 IN_MEMORY = "kernel compiled in memory"  # not kept for the next process
@@ -39,45 +32,56 @@ class HalideBackend:
 
     Parameters
     ----------
-    weights, metadata : as `checkpoint.load_weights` returns them
+    trained : Trained
     threads : int or None; a picture is cut into as many stripes, computed at the same time.
     """
 
     name = "halide"
+    device = "cpu"
     tile_pixels = 2**26  # of LR; a Halide buffer holds at most 2**31 bytes
 
-    def __init__(self, weights, metadata, threads=None):
-        self._graph = build_graph(weights, metadata).on_levels()
-        self.scale, self.channels = self._graph.scale, self._graph.channels
-        self.radius = self._graph.radius
+    def __init__(self, trained, threads=None):
+        self._graph = _prepared(trained.graph)
+        self._scale, self._channels = self._graph.scale, self._graph.widths[-1]
         self._threads = threads or available_threads()
-        self._picture = _Program(self._graph.interleaved(), self._threads)
+        self._picture = _Program(interleaved(self._graph), self._threads)
         self.note = self._picture.note
 
     def run(self, image):
         """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
         height, width = image.shape[:2]
-        rows = self._picture.run(image).reshape(self.scale * height, -1, self.channels)
-        return rows[:, : self.scale * width]
+        rows = self._picture.run(image).reshape(self._scale * height, -1, self._channels)
+        return rows[:, : self._scale * width]
 
     def yuv420(self, matrix, left):
         """As `Engine.yuv420`; None too where every process would compile a second kernel anew."""
-        graph = self._graph.yuv420(matrix, left)
+        graph = yuv420(self._graph, matrix, left)
         if graph is None or self.note == IN_MEMORY:
             return None
         planes = _Program(graph, self._threads)
-        return lambda image: planes.run(image)[:, :, : self.scale * image.shape[1]]
+        return lambda image: planes.run(image)[:, :, : self._scale * image.shape[1]]
+
+
+def compiles_at_every_start(trained):
+    """Whether each process compiles the kernel anew, for want of a C compiler to keep it with."""
+    graph = raised(interleaved(_prepared(trained.graph)), 0.5)
+    return linker() is None and not is_cached(_key(graph, hl.get_host_target()))
+
+
+def _prepared(graph):
+    return on_levels(at_lr(folded(graph)))
 
 
 class _Program:
     """A compiled graph and its weights; each picture is cut into `threads` stripes."""
 
     def __init__(self, graph, threads):
-        graph = graph.raised(0.5)
-        self._rows, self._threads = graph.rows, threads
+        graph = raised(graph, 0.5)
+        self._threads = threads
         self._parameters = pack_parameters(graph)
         target = hl.get_host_target()
         kernel = Kernel(graph, target)
+        self._rows = kernel.rows
         self._words, self._word_type = kernel.words, kernel.word_type
         self._block_pairs = kernel.block_pairs
         self._call, self.note = _compiled(kernel, graph, target)
@@ -100,18 +104,22 @@ class _Program:
 
 def _compiled(kernel, graph, target):
     """A function (image, parameters, tile_pairs, stripe_lines, output) and a word on its origin."""
-    source = Path(__file__).with_name("halide_kernel.py").read_text(encoding="utf-8")
-    key = "\n".join([packages.version("halide"), target.to_string(), graph.shape_key(), source])
 
     def build(path):
         kernel.output.compile_to_object(str(path), kernel.arguments, FUNCTION, target)
 
     try:
-        path, was_cached = cached_library(key, build)
+        path, was_cached = cached_library(_key(graph, target), build)
         function = _Library(path)
     except (OSError, RuntimeError, subprocess.SubprocessError):
         return _in_memory(kernel, target), IN_MEMORY
     return function, "kernel from the cache" if was_cached else "kernel compiled and cached"
+
+
+def _key(graph, target):
+    """All that a compiled kernel depends on."""
+    source = Path(__file__).with_name("halide_kernel.py").read_text(encoding="utf-8")
+    return "\n".join([packages.version("halide"), target.to_string(), graph.shape_key(), source])
 
 
 def _in_memory(kernel, target):
