@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from elsr_paddle.errors import InputError
+from elsr_paddle.networks import operations as ops
+from elsr_paddle.networks.graph import Graph
 from elsr_paddle.training.halide_kernels import (
     Arrival,
     Backward,
     Forward,
     Loss,
-    Machine,
     Plane,
     Pointwise,
     Sums,
@@ -25,17 +25,16 @@ from elsr_paddle.training.halide_kernels import (
 )
 
 LOSSES = ("l1", "l2", "charbonnier")
-POINTWISE: dict[str, Callable[[Any, tuple], Pointwise]] = {
-    "PReLU": lambda op, sources: Pointwise("prelu", sources, shared=op.shared),
-    "ReLU": lambda op, sources: Pointwise("relu", sources),
-    "LeakyReLU": lambda op, sources: Pointwise("leaky", sources, slope=op.slope),
-    "Tanh": lambda op, sources: Pointwise("tanh", sources),
-    "Add": lambda op, sources: Pointwise("add", sources),
+NAME = "the compiled training step"
+
+# Operation behind a convolution -> what the kernels know of it, with the places of its sources.
+POINTWISE: dict[type, Callable[[Any, tuple], Pointwise]] = {
+    ops.PReLU: lambda op, sources: Pointwise("prelu", sources, shared=op.shared),
+    ops.ReLU: lambda op, sources: Pointwise("relu", sources),
+    ops.LeakyReLU: lambda op, sources: Pointwise("leaky", sources, slope=op.slope),
+    ops.Tanh: lambda op, sources: Pointwise("tanh", sources),
+    ops.Add: lambda op, sources: Pointwise("add", sources),
 }
-
-
-class Unsupported(InputError):
-    """The compiled training step lacks an operation; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -99,20 +98,20 @@ class Plan:
 
     Raises
     ------
-    Unsupported if there is no kernel for an operation, or for the place where it stands.
+    ops.Unsupported if there is no kernel for an operation, or for the place where it stands.
     """
 
-    def __init__(self, graph, loss, batch, height, width, machine):
+    def __init__(self, graph: Graph, loss: str, batch: int, height: int, width: int, machine):
         if loss not in LOSSES:
-            raise Unsupported(f"the compiled training step has no loss {loss}")
+            raise ops.Unsupported(f"{NAME} has no loss {loss}")
         self._machine = machine
-        self._nodes, self.scale = _without_shuffle(graph.nodes)
+        self._nodes, self.scale = _without_shuffle(graph.nodes), graph.scale
         self._last = len(self._nodes) - 1
-        self._readers = [[] for _ in self._nodes]
+        self._readers = [[] for _ in self._nodes]  # a node that reads another twice is there twice
         for index, node in enumerate(self._nodes):
             for source in node.sources:
                 self._readers[source].append(index)
-        self._widths = self._find_widths()
+        self._widths = graph.widths[: len(self._nodes)]
         self._blocks = self._cut()
         self._block_of = {
             node: block for block in self._blocks for node in range(block.first, block.end)
@@ -129,13 +128,6 @@ class Plan:
 
     # The network, cut into blocks.
 
-    def _find_widths(self):
-        """Channels of every node's output."""
-        widths = [self._nodes[self._readers[0][0]].op.inputs]
-        for node in self._nodes[1:]:
-            widths.append(node.op.outputs if _is_conv(node) else widths[node.sources[0]])
-        return widths
-
     def _cut(self):
         """Every operation but a convolution belongs to the convolution before it."""
         blocks = []
@@ -143,22 +135,19 @@ class Plan:
             if _is_conv(node):
                 blocks.append(Block(index, (), ()))
             elif not blocks:
-                raise Unsupported(f"the compiled training step has no {_kind(node)} of the input")
+                raise ops.Unsupported(f"{NAME} has no {node.op.title} of the input")
             else:
                 blocks[-1] = self._appended(blocks[-1], node)
         return blocks
 
     def _appended(self, block, node):
         """A block with one more operation."""
-        kind = _kind(node)
-        if kind not in POINTWISE:
-            raise Unsupported(f"the compiled training step has no {kind}")
         outers = [source for source in node.sources if source < block.first]
         fits = all(self._widths[source] == self._widths[block.first] for source in node.sources)
-        if outers and kind != "Add" or not fits:
-            raise Unsupported(f"the compiled training step has no {kind} apart from a convolution")
+        if outers and not _is_add(node) or not fits:
+            raise ops.Unsupported(f"{NAME} has no {node.op.title} apart from a convolution")
         block = Block(block.first, block.steps, tuple(dict.fromkeys([*block.outers, *outers])))
-        step = POINTWISE[kind](node.op, tuple(map(block.place, node.sources)))
+        step = POINTWISE[type(node.op)](node.op, tuple(map(block.place, node.sources)))
         return Block(block.first, (*block.steps, step), block.outers)
 
     def _make_plane(self, height, width):
@@ -187,26 +176,25 @@ class Plan:
         """Whether anything but the operations behind it needs a value: other blocks, the loss, or
         a derivative."""
         readers = self._readers[node]
-        inner = [_kind(self._nodes[reader]) for reader in readers if reader < block.end]
-        derived = any(kind not in ("Add", "Tanh") for kind in inner)
-        return node == self._last or len(inner) < len(readers) or derived or (
-            _kind(self._nodes[node]) == "Tanh")
+        inner = [self._nodes[reader].op for reader in readers if reader < block.end]
+        is_derived_from = any(not isinstance(op, (ops.Add, ops.Tanh)) for op in inner)
+        is_tanh = isinstance(self._nodes[node].op, ops.Tanh)
+        return node == self._last or len(inner) < len(readers) or is_derived_from or is_tanh
 
     def _convolution_parameters(self, op):
         """The names of weight and bias, which are noted with their shapes."""
-        weight, bias = f"{op.name}.weight", f"{op.name}.bias"
-        self.parameters[weight] = (op.outputs, op.inputs, op.kernel, op.kernel)
-        self.parameters[bias] = (op.outputs,)
-        return ("parameter", weight), ("parameter", bias)
+        self.parameters.update(op.parameters())
+        return ("parameter", op.weight), ("parameter", op.bias)
 
     def _slopes(self, node):
         """The name of a PReLU's slopes, which are noted with their shape."""
-        name, op = f"{self._nodes[node].op.name}.weight", self._nodes[node].op
-        self.parameters[name] = (1 if op.shared else self._widths[node],)
-        return ("parameter", name)
+        parameters = self._nodes[node].op.parameters()
+        self.parameters.update(parameters)
+        return ("parameter", *parameters)
 
     def _prelus(self, block):
-        return [i for i in range(block.first, block.end) if _kind(self._nodes[i]) == "PReLU"]
+        return [i for i in range(block.first, block.end) 
+                if isinstance(self._nodes[i].op, ops.PReLU)]
 
     def _write(self, result, names, channels):
         """Note which sets of planes a kernel writes."""
@@ -276,11 +264,11 @@ class Plan:
         for node in range(block.first, block.end):
             convolutions, planes = self._arriving(node)
             if convolutions or planes:
-                ops = [self._nodes[i].op for i in convolutions]
-                sides = tuple((op.outputs, op.kernel) for op in ops)
+                readers = [self._nodes[i].op for i in convolutions]
+                sides = tuple((op.outputs, op.kernel) for op in readers)
                 arrivals.append(Arrival(block.place(node), sides, len(planes)))
-                for index, op in zip(convolutions, ops):
-                    given += [("parameter", f"{op.name}.weight"), self._gradient(index)]
+                for index, op in zip(convolutions, readers):
+                    given += [("parameter", op.weight), self._gradient(index)]
                 given += planes
         width = self._widths[block.first]
         kernel = Backward(width, block.steps, tuple(arrivals), tuple(map(block.place, wanted)))
@@ -297,40 +285,39 @@ class Plan:
         """The value that the derivative of each operation of a block depends on."""
         operations = range(block.first + 1, block.end)
         return [
-            ("value", i if _kind(self._nodes[i]) == "Tanh" else self._nodes[i].sources[0])
+            ("value", i if isinstance(self._nodes[i].op, ops.Tanh) else self._nodes[i].sources[0])
             for i in operations if not _is_add(self._nodes[i])
         ]
 
     def _weights_call(self, block):
         op = self._nodes[block.first].op
         kernel = Weights(op.inputs, op.outputs, op.kernel)
-        weight, bias = f"{op.name}.weight", f"{op.name}.bias"
-        self.sums[weight] = (kernel.rows(self._machine), op.inputs, op.kernel, op.kernel)
-        self.sums[bias] = (op.outputs,)
+        self.sums[op.weight] = (kernel.rows(self._machine), op.inputs, op.kernel, op.kernel)
+        self.sums[op.bias] = (op.outputs,)
         source = ("value", self._nodes[block.first].sources[0])
-        return Call(kernel, (source, self._gradient(block.first), ("sum", weight), ("sum", bias)))
+        sums = ("sum", op.weight), ("sum", op.bias)
+        return Call(kernel, (source, self._gradient(block.first), *sums))
 
 
 def _without_shuffle(nodes):
-    """(nodes before the pixel shuffle at the end, its scale); 1 where there is none."""
-    has_shuffle = _kind(nodes[-1]) == "PixelShuffle"
-    scale = nodes[-1].op.scale if has_shuffle else 1
-    nodes = nodes[:-1] if has_shuffle else nodes
+    """The nodes before the pixel shuffle at the end, if there is one.
+
+    Raises
+    ------
+    ops.Unsupported if there is no kernel for one of them.
+    """
+    nodes = nodes[:-1] if isinstance(nodes[-1].op, ops.PixelShuffle) else nodes
     for node in nodes[1:]:
-        if _kind(node) not in ("Conv", *POINTWISE):
-            raise Unsupported(f"the compiled training step has no {_kind(node)}")
-        if _is_conv(node) and getattr(node.op, "padding", "zero") != "zero":
-            raise Unsupported("the compiled training step has no padding but with zeros")
-    return nodes, scale
-
-
-def _kind(node):
-    return type(node.op).__name__
+        if not isinstance(node.op, (ops.Conv, *POINTWISE)):
+            raise ops.Unsupported(f"{NAME} has no {node.op.title}")
+        if _is_conv(node) and node.op.padding != "zero":
+            raise ops.Unsupported(f"{NAME} has no padding of kind {node.op.padding}")
+    return nodes
 
 
 def _is_conv(node):
-    return _kind(node) == "Conv"
+    return isinstance(node.op, ops.Conv)
 
 
 def _is_add(node):
-    return _kind(node) == "Add"
+    return isinstance(node.op, ops.Add)

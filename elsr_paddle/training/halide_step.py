@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import halide as hl
 import numpy as np
 
+from elsr_paddle.errors import needs
 from elsr_paddle.framework import paddle
-from elsr_paddle.training.halide_kernels import Machine
-from elsr_paddle.training.halide_library import Library
-from elsr_paddle.training.halide_plan import Plan, Unsupported
 
-__all__ = ["HalideStep", "Unsupported", "planes_of"]
+hl = needs("halide", "halide")
+
+from elsr_paddle.training.halide_kernels import Machine  # noqa: E402 - needs Halide, as the next
+from elsr_paddle.training.halide_library import Library  # noqa: E402
+from elsr_paddle.training.halide_plan import Plan  # noqa: E402
 
 GROUP_BYTES = 1_200_000  # of values and gradients of the images that are taken together
 GROUPS = 4  # at least, where the batch is large enough: work for as many threads
@@ -37,11 +38,12 @@ class HalideStep:
     Attributes
     ----------
     parameters : dict of str -> shape, what a step is given
-    in_memory : bool, whether the kernels were compiled for this process alone; then one thread works.
+    in_memory : bool, whether the kernels were compiled for this process alone, for want of a C
+        compiler; threads then wait for each other.
 
     Raises
     ------
-    Unsupported if the network has an operation that there is no kernel for.
+    operations.Unsupported if the network has an operation that there is no kernel for.
     """
 
     def __init__(self, graph, batch: int, height: int, width: int, loss: str, threads: int = 1):
