@@ -7,8 +7,11 @@ handling of some tens of tensors would take as long as the kernels.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
+from elsr_paddle.engines.engine import available_threads
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.networks.linear_block import LinearBlock
@@ -16,10 +19,12 @@ from elsr_paddle.networks.operations import Unsupported
 from elsr_paddle.networks.paddle_layer import PaddleNetwork
 
 KERNELS = ("auto", "paddle", "halide")
+# A run that diverges is told of by who looks at the loss, not by numpy.
+quietly = np.errstate(over="ignore", invalid="ignore")
 
 
-def compiled_gradients(kernels: str, model: PaddleNetwork, batch: int, patch: int, loss: str,
-                       threads: int, *, alone: bool):
+def compiled_gradients(kernels: str, model: PaddleNetwork, batch: int, patch: int, loss: str, *,
+                       alone: bool):
     """The compiled gradients of a network, or None where Paddle is to compute them.
 
     Parameters
@@ -28,7 +33,6 @@ def compiled_gradients(kernels: str, model: PaddleNetwork, batch: int, patch: in
     model : PaddleNetwork, whose parameters are trained
     batch, patch : int, LR patches of a step and their side
     loss : str
-    threads : int
     alone : bool, whether one process trains, in float32 and on a CPU.
 
     Returns
@@ -46,13 +50,20 @@ def compiled_gradients(kernels: str, model: PaddleNetwork, batch: int, patch: in
             raise InputError("halide trains in one process, on a CPU and without --amp")
         from elsr_paddle.training.halide_step import HalideStep
 
-        step = HalideStep(model.network.graph, batch, patch, patch, loss, threads)
+        step = HalideStep(model.network.graph, batch, patch, patch, loss, _threads())
     except (InputError, Unsupported) as error:
         if kernels == "halide":
             raise
         return None, str(error)
     note = "compiled in memory" if step.in_memory else "from the cache or compiled into it"
     return CompiledGradients(model, step), note
+
+
+def _threads():
+    """The cores this process may use, or fewer as OMP_NUM_THREADS tells Paddle."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    cores = available_threads()
+    return min(cores, int(wanted)) if wanted.isdecimal() and int(wanted) else cores
 
 
 class CompiledGradients:
@@ -72,6 +83,7 @@ class CompiledGradients:
             for node in model.network.graph.nodes if node.op.parameters()
         ]
 
+    @quietly
     def __call__(self, lr: np.ndarray, hr: np.ndarray):
         """Set the gradient of every parameter of the model, as `backward` of the loss would.
 
@@ -91,6 +103,7 @@ class CompiledGradients:
             part.pass_back(gradients)
         return paddle.full([], loss, "float32")
 
+    @quietly
     def effective(self) -> dict[str, np.ndarray]:
         """The plain network's parameters, linear blocks collapsed; to be read only."""
         return {name: array for part in self._parts for name, array in part.effective().items()}
@@ -107,6 +120,7 @@ class Average:
     def __init__(self, model: PaddleNetwork):
         self._tensors = {name: _Shared(tensor) for name, tensor in model.plain()}
 
+    @quietly
     def update(self, arrays: dict[str, np.ndarray], decay: float):
         """Keep `decay` of the average, and take the rest from `arrays`."""
         for name, shared in self._tensors.items():
@@ -137,7 +151,7 @@ class _Shared:
             gradient = self._tensor.grad
         if self._gradient_address != gradient.data_ptr():
             self._gradient_address = gradient.data_ptr()
-            self._gradient = np.from_dlpack(gradient)
+            self._gradient = np.from_dlpack(gradient.detach())
         return self._gradient
 
 
