@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elsr_paddle.checkpoint import load_tensors, load_weights, save_tensors
+from elsr_paddle.networks.weights import load_tensors, load_weights, save_tensors
 from elsr_paddle.data.pairs import Pairs, pair_writer
 from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.imaging.degrade import make_pair
-from elsr_paddle.models import to_arrays
+from elsr_paddle.networks.paddle_layer import to_arrays
 from elsr_paddle.training.fit import Trainer, evaluate, fit, image_function, to_tensor
 from elsr_paddle.training.runs import Run, read_metrics
 from elsr_paddle.training.stages import STAGES

@@ -45,6 +45,9 @@ def parse(argv):
     parser.add_argument("--memory-budget", type=float, default=2.0, help="GiB of patches in memory")
     parser.add_argument("--device", help="cpu, gpu, gpu:1, ... (default: the best there is)")
     parser.add_argument("--amp", action="store_true", help="mixed precision on a GPU")
+    parser.add_argument("--kernels", default="auto", choices=("auto", "paddle", "halide"),
+                        help="compiled ones train on a CPU several times as fast (default: auto, "
+                        "Halide's where it is installed and has all operations of the network)")
     parser.add_argument("--visualdl", type=Path, help="folder for VisualDL's curves")
     for field in ROW_FLAGS:
         kind = {"int": int, "float": float}.get(field.type, str)
@@ -131,6 +134,7 @@ def make_run(stage, args):
         log_every=args.log_every,
         val_rows=args.val_rows,
         amp=args.amp,
+        kernels=args.kernels,
     )
 
 

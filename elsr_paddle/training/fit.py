@@ -11,26 +11,27 @@ import logging
 import signal
 import threading
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 
-from elsr_paddle.checkpoint import fingerprint, load_tensors, read_arrays
 from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.compare import PROTOCOLS, score
 from elsr_paddle.framework import paddle, wait_for_all
 from elsr_paddle.imaging.luma import upscale_by_luma
 from elsr_paddle.imaging.resize import imresize
-from elsr_paddle.models import (
-    build_model,
+from elsr_paddle.networks import build
+from elsr_paddle.networks.paddle_layer import (
+    PaddleNetwork,
     enlarge,
     load_arrays,
-    plain_parameters,
     to_arrays,
     warm_start,
 )
+from elsr_paddle.networks.weights import fingerprint, load_tensors, read_arrays
+from elsr_paddle.training.kernels import Average, compiled_gradients
 from elsr_paddle.training.runs import Recorder
 
 log = logging.getLogger(__name__)
@@ -52,14 +53,17 @@ class Trainer:
     Attributes
     ----------
     step : int, updates done.
+    kernels : "paddle" or "halide", who computes losses and gradients.
     """
 
     def __init__(self, run):
         paddle.seed(run.seed)
         self.stage = run.stage
         self.step = 0
-        self.model = build_model(run.network, run.stage.expansion)
-        self.average = build_model(run.network) if run.stage.ema_decay else None
+        network = build(run.network["model"], run.network["config"])
+        self.model = PaddleNetwork(network, run.stage.expansion)
+        self.average = PaddleNetwork(network) if run.stage.ema_decay else None
+        self._average = None if self.average is None else Average(self.average)
         self.optimizer = paddle.optimizer.Adam(
             run.stage.learning_rate, parameters=self.model.parameters()
         )
@@ -67,6 +71,17 @@ class Trainer:
         self._amp = run.amp
         parallel = paddle.distributed.get_world_size() > 1
         self._forward = paddle.DataParallel(self.model) if parallel else self.model
+        on_cpu = paddle.device.get_device() == "cpu"
+        self._compiled, note = compiled_gradients(
+            run.kernels,
+            self.model,
+            run.stage.batch_size,
+            run.stage.hr_patch // run.stage.scale,
+            run.stage.loss,
+            alone=on_cpu and not parallel and not run.amp,
+        )
+        self.kernels = "halide" if self._compiled else "paddle"
+        log.info("kernels: %s (%s)", self.kernels, note)
         self._update_average(decay=0.0)
 
     def start_from(self, weights):
@@ -84,6 +99,17 @@ class Trainer:
         caller chooses when.
         """
         self.optimizer.set_lr(self.stage.learning_rate_at(self.step))
+        if self._compiled:
+            loss = self._compiled(lr, hr)  # the next step overwrites the gradients
+            self.optimizer.step()
+        else:
+            loss = self._update_by_paddle(lr, hr)
+        self.step += 1
+        # Young averages forget faster: a short run must not be judged by its random start.
+        self._update_average(min(self.stage.ema_decay, self.step / (10 + self.step)))
+        return loss
+
+    def _update_by_paddle(self, lr, hr):
         with paddle.amp.auto_cast(enable=self._amp):
             sr = self._forward(to_tensor(lr, self.model.channels))
             loss = LOSSES[self.stage.loss](sr, to_tensor(hr, self.model.channels))
@@ -91,9 +117,6 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.clear_grad()
-        self.step += 1
-        # Young averages forget faster: a short run must not be judged by its random start.
-        self._update_average(min(self.stage.ema_decay, self.step / (10 + self.step)))
         return _mean_over_processes(loss.detach())
 
     def network(self):
@@ -125,9 +148,12 @@ class Trainer:
     def _update_average(self, decay):
         if self.average is None:
             return
+        if self._compiled:
+            self._average.update(self._compiled.effective(), decay)
+            return
         with paddle.no_grad():
-            current = dict(plain_parameters(self.model))
-            for name, tensor in plain_parameters(self.average):
+            current = dict(self.model.plain())
+            for name, tensor in self.average.plain():
                 tensor.set_value(paddle.lerp(current[name], tensor, decay))
 
     def _moments(self):
@@ -229,6 +255,8 @@ def fit(
     KeyboardInterrupt after Ctrl-C or SIGTERM; the state is saved first.
     """
     rank, world_size = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
+    if not overwrite and run.state.exists():
+        run = _with_saved_kernels(run)
     trainer = Trainer(run)
     batches = PatchBatches(
         train_pairs,
@@ -239,7 +267,10 @@ def fit(
         world_size=world_size,
     )
     weights = None if start is None else read_arrays(start)
-    identity = _identity(run, train_pairs, world_size, weights)
+    identity = {
+        **_identity(run, train_pairs, world_size, weights),
+        "kernels": trainer.kernels,
+    }
     if overwrite or not run.state.exists():
         progress = _begin(trainer, weights, identity)
     else:
@@ -297,6 +328,17 @@ def _identity(run, train_pairs, world_size, weights):
     }
 
 
+def _with_saved_kernels(run):
+    """The run, with the kernels of its saved state in place of `auto`.
+
+    Other kernels would continue it to other bits.
+    """
+    if run.kernels != "auto":
+        return run
+    _, progress = load_tensors(run.state)
+    return replace(run, kernels=progress["identity"].get("kernels", "paddle"))
+
+
 def _begin(trainer, weights, identity):
     """Set the trainer to the start of a run; gives what the run knows of its progress."""
     if weights is not None:
@@ -308,8 +350,12 @@ def _begin(trainer, weights, identity):
 def _continue(run, trainer, identity):
     """Bring the trainer to where the saved state stands; gives the progress saved along."""
     tensors, progress = load_tensors(run.state)
-    # What an older state does not tell of its pairs is taken to be the same.
-    saved = {"degradation": identity["degradation"], **progress["identity"]}
+    # What an older state does not tell of its pairs is taken to be the same; Paddle trained it.
+    saved = {
+        "degradation": identity["degradation"],
+        "kernels": "paddle",
+        **progress["identity"],
+    }
     differing = [
         f"{key}: {saved.get(key)} -> {value}"
         for key, value in identity.items()

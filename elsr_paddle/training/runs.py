@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 import elsr_paddle
-from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
 from elsr_paddle.framework import paddle
-from elsr_paddle.models import to_arrays
+from elsr_paddle.networks.paddle_layer import to_arrays
+from elsr_paddle.networks.weights import save_tensors
+from elsr_paddle.training.kernels import KERNELS
 from elsr_paddle.training.stages import Stage
 
 SCORES = ("psnr_rgb_db", "psnr_y_db", "bicubic_rgb_db", "bicubic_y_db")
@@ -36,6 +37,9 @@ class Run:
     log_every : int, steps over which the loss is averaged for one line of metrics.
     val_rows : int, pairs validated, spread evenly over the validation file.
     amp : bool, float16 arithmetic where the GPU has it.
+    kernels : "auto", "paddle" or "halide": who computes losses and gradients. `auto` keeps to the
+        saved state, else takes Halide where it is installed and one process trains on a CPU a
+        network that it has all operations for.
     """
 
     stage: Stage
@@ -46,8 +50,13 @@ class Run:
     log_every: int = 100
     val_rows: int = 50
     amp: bool = False
+    kernels: str = "auto"
 
     def __post_init__(self):
+        if self.kernels not in KERNELS:
+            raise InputError(
+                f"expected kernels to be one of {', '.join(KERNELS)} but got {self.kernels}"
+            )
         for name in ("validate_every", "log_every", "val_rows"):
             if getattr(self, name) < 1:
                 raise InputError(f"expected {name} to be at least 1 but got {getattr(self, name)}")
@@ -164,7 +173,7 @@ class Recorder:
         weights = to_arrays(trainer.network())
         metadata = {
             "model": self.run.network["model"],
-            "config": trainer.model.config,
+            "config": trainer.model.network.config,
             "degradation": self.degradation,
             "stage": asdict(self.run.stage),
             "seed": self.run.seed,
