@@ -21,6 +21,8 @@ from functools import cached_property
 import halide as hl
 import numpy as np
 
+from elsr_paddle.training.planes import LEVELS, LUMA
+
 CHARBONNIER_EPSILON = 1e-3  # of sqrt(e^2 + epsilon^2), as in LapSRN (arXiv 1704.03915)
 
 x, c, n = hl.Var("x"), hl.Var("c"), hl.Var("n")  # place in a plane, channel, image
@@ -378,6 +380,36 @@ class Loss:
         result.split(column, column, lane, lanes, hl.TailStrategy.ShiftInwards)
         result.reorder(lane, kind, member, column, row, c, n)
         result.vectorize(lane).unroll(kind).unroll(member)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Pictures as planes in [0, 1]: what `planes.planes_of` gives, to the bit.
+
+    Arguments: images uint8 (n, pixels, 3); gives float32 (n, channels, pixels).
+    """
+
+    channels: int
+
+    def define(self, plane, machine):
+        """(outputs, arguments) of the pipeline, scheduled."""
+        images = hl.ImageParam(hl.UInt(8), 3, "images")
+        _fix(images, (3,))
+        images.dim(1).set_min(0).set_stride(3)
+        result = hl.Func("result")
+        result[x, c, n] = self._value(images)
+        result.output_buffer().dim(0).set_min(0).set_stride(1)
+        result.output_buffer().dim(1).set_bounds(0, self.channels)
+        result.bound(c, 0, self.channels).reorder(c, x, n).unroll(c)
+        result.vectorize(x, 2 * machine.lanes, hl.TailStrategy.GuardWithIf)
+        return [result], [images]
+
+    def _value(self, images):
+        if self.channels == 3:
+            return hl.f32(images[c, x, n]) * hl.f32(1 / LEVELS)
+        red, green, blue = (hl.i32(images[channel, x, n]) for channel in range(3))
+        thousandths = sum(int(w) * v for w, v in zip(LUMA, (red, green, blue)))
+        return hl.f32(thousandths) * hl.f32(1 / (LEVELS * sum(LUMA)))
 
 
 def _loss(name, error):

@@ -48,7 +48,7 @@ class Library:
         Parameters
         ----------
         kernel : one of those given
-        arrays : float32 arrays, its arguments and then its results, as its docstring lists them.
+        arrays : its arguments and then its results, as its docstring lists them.
             They are only referred to: the call reads what they then hold.
 
         Returns
@@ -95,6 +95,7 @@ class LibraryCall:
     def replace(self, index: int, array: np.ndarray):
         """Read another array of the same shape and strides as argument `index` from now on."""
         self._buffers[index].host = array.ctypes.data
+        self._buffers[index].array = array
 
 
 class MemoryCall:
@@ -139,11 +140,11 @@ class _Buffer(ctypes.Structure):
         ("padding", ctypes.c_void_p),
     ]
 
-    FLOAT = 2
+    TYPE_CODES = {"u": 1, "f": 2}
 
     @classmethod
     def of(cls, array):
-        """A view of a float32 array, its axes turned round: Halide's innermost comes first."""
+        """A view of an array, its axes turned round: Halide's innermost comes first."""
         strides = [stride // array.itemsize for stride in array.strides]
         dimensions = [
             _Dimension(0, extent, stride, 0)
@@ -151,8 +152,8 @@ class _Buffer(ctypes.Structure):
         ]
         buffer = cls(
             host=array.ctypes.data,
-            type_code=cls.FLOAT,
-            type_bits=32,
+            type_code=cls.TYPE_CODES[array.dtype.kind],
+            type_bits=8 * array.itemsize,
             type_lanes=1,
             dimensions=array.ndim,
             dim=(_Dimension * array.ndim)(*dimensions),

@@ -16,13 +16,12 @@ from elsr_paddle.framework import paddle
 
 hl = needs("halide", "halide")
 
-from elsr_paddle.training.halide_kernels import Machine  # noqa: E402 - needs Halide, as the next
+from elsr_paddle.training.halide_kernels import Conversion, Machine  # noqa: E402 - need Halide
 from elsr_paddle.training.halide_library import Library  # noqa: E402
 from elsr_paddle.training.halide_plan import Plan  # noqa: E402
 
-GROUP_BYTES = 1_200_000  # of values and gradients of the images that are taken together
+GROUP_BYTES = 1_900_000  # of values and gradients of the images that are taken together
 GROUPS = 4  # at least, where the batch is large enough: work for as many threads
-LUMA = np.array([299, 587, 114], np.float32)  # thousandths of R, G and B: BT.601
 
 
 class HalideStep:
@@ -48,7 +47,8 @@ class HalideStep:
 
     def __init__(self, graph, batch: int, height: int, width: int, loss: str, threads: int = 1):
         plan = Plan(graph, loss, batch, height, width, Machine.of(hl.get_host_target()))
-        library = Library(plan.kernels(), plan.plane)
+        conversions = [Conversion(plan.channels)] + [Conversion(plan.colours)]
+        library = Library([*plan.kernels(), *dict.fromkeys(conversions)], plan.plane)
         self._plan, self.in_memory = plan, library.in_memory
         self.parameters = plan.parameters
         self._group = _group_size(plan, batch)
@@ -64,7 +64,24 @@ class HalideStep:
         ]
         self._lr_shape = (batch, plan.channels, height, width)
         self._hr_shape = (batch, plan.colours, plan.scale * height, plan.scale * width)
+        self._converted = [
+            _Converted(library, kernel, shape)
+            for kernel, shape in zip(conversions, (self._lr_shape, self._hr_shape))
+        ]
         self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
+
+    def planes_of(self, lr: np.ndarray, hr: np.ndarray):
+        """Pictures as the planes that a step takes.
+
+        Parameters
+        ----------
+        lr, hr : uint8 (N, H, W, 3) and (N, scale * H, scale * W, 3), RGB
+
+        Returns
+        -------
+        two float32 arrays (N, C, ...), the same memory at every call
+        """
+        return tuple(made.of(images) for made, images in zip(self._converted, (lr, hr)))
 
     def __call__(self, parameters: dict, lr, hr):
         """The loss as a Paddle tensor, whose `backward` gives the gradients.
@@ -135,6 +152,23 @@ class _Loss(paddle.autograd.PyLayer):
         return tuple(paddle.to_tensor(gradient * factor) for gradient in ctx.gradients)
 
 
+class _Converted:
+    """Memory for the planes of a batch of pictures, and the call that fills it."""
+
+    def __init__(self, library, kernel, shape):
+        self._planes = np.zeros(shape, np.float32)
+        batch, channels, height, width = shape
+        self._pixels = (batch, height * width, 3)
+        planes = self._planes.reshape(batch, channels, -1)
+        self._call = library.bind(kernel, [np.zeros(self._pixels, np.uint8), planes])
+
+    def of(self, images):
+        """float32 (N, C, H, W) of uint8 (N, H, W, 3)."""
+        self._call.replace(0, np.ascontiguousarray(images).reshape(self._pixels))
+        self._call()
+        return self._planes
+
+
 class _Memory:
     """The planes of a group of images, and the mask; one a thread."""
 
@@ -196,30 +230,6 @@ class _Group:
         self._loss.replace(1, hr)
         for call in self._calls:
             call()
-
-
-def planes_of(images: np.ndarray, channels: int) -> np.ndarray:
-    """Turn a batch of pictures into tensors.
-
-    Luma is made of whole numbers, which float32 holds exactly, and divided once: equal bits on
-    every machine.
-
-    Parameters
-    ----------
-    images : uint8 (N, H, W, 3), RGB
-    channels : 3 for RGB, 1 for luma (BT.601, full range)
-
-    Returns
-    -------
-    float32 (N, channels, H, W) in [0, 1]
-    """
-    if channels == 1:
-        luma = images.reshape(-1, 3).astype(np.float32) @ LUMA
-        luma /= np.float32(255_000)
-        return luma.reshape(len(images), 1, *images.shape[1:3])
-    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
-    planes /= np.float32(255)
-    return planes
 
 
 def _group_size(plan, batch):

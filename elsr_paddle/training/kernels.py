@@ -76,7 +76,7 @@ class CompiledGradients:
     """
 
     def __init__(self, model: PaddleNetwork, step):
-        self._step, self._channels = step, model.channels
+        self._step = step
         layers = dict(model.named_children())
         self._parts = [
             _part(node.op, layers[node.op.name])
@@ -95,10 +95,7 @@ class CompiledGradients:
         -------
         float32 tensor, the loss
         """
-        from elsr_paddle.training.halide_step import planes_of
-
-        given = planes_of(lr, self._channels), planes_of(hr, self._channels)
-        loss, gradients = self._step.gradients(self.effective(), *given)
+        loss, gradients = self._step.gradients(self.effective(), *self._step.planes_of(lr, hr))
         for part in self._parts:
             part.pass_back(gradients)
         return paddle.full([], loss, "float32")
