@@ -1,11 +1,12 @@
 """The compiled training step: its gradients, its bits, what it refuses, and when it is taken."""
 
+import platform
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-pytest.importorskip("halide")
+hl = pytest.importorskip("halide")
 paddle = pytest.importorskip("paddle")
 
 from elsr_paddle.data.pairs import Pairs  # noqa: E402
@@ -60,11 +61,16 @@ def residual_of_the_input(x):
     return (wide + features.conv("d", 48, 1)).pixel_shuffle(4)
 
 
+def tiny(x):
+    return x.conv("a", 4).prelu("slopes").conv("b", 4).pixel_shuffle(2)
+
+
 CASES = {  # network, channels, batch, height, width, loss
     "elsr-y": (elsr_y, 1, 4, 36, 36, "l1"),
     "rgb": (rgb_with_all_kernels, 3, 3, 13, 7, "l2"),
     "activations": (all_activations, 3, 4, 16, 33, "charbonnier"),
     "branches": (branches, 1, 5, 5, 18, "l2"),
+    "tiny": (tiny, 1, 4, 6, 6, "l2"),
     "residual": (residual_of_the_input, 3, 2, 9, 12, "l1"),
 }
 
@@ -161,16 +167,27 @@ def test_a_step_leaves_nothing_behind_not_even_after_a_network_that_diverged():
 def test_without_a_c_compiler_kernels_are_compiled_in_memory_and_give_the_same_bits(
     monkeypatch, tmp_path
 ):
-    _, _, arrays, lr, hr = problem("residual")
-    loss, gradients = step_for("residual").gradients(arrays, lr, hr)
+    _, _, arrays, lr, hr = problem("tiny")
+    loss, gradients = step_for("tiny").gradients(arrays, lr, hr)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    step = step_for("residual")
-    assert step.in_memory
+    step = step_for("tiny")
+    assert step.note == "compiled in memory"
     made = step.gradients(arrays, lr, hr)
     assert made[0] == loss
     for name, gradient in gradients.items():
         np.testing.assert_array_equal(made[1][name], gradient)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of x86 alone")
+def test_a_processor_with_shorter_vectors_gives_the_same_gradients(monkeypatch):
+    graph, loss, arrays, lr, hr = problem("tiny")
+    system = hl.get_host_target().to_string().split("-")[2]
+    target = hl.Target(f"x86-64-{system}-avx-avx2-f16c-fma-sse41")
+    monkeypatch.setattr(hl, "get_host_target", lambda: target)
+    _, gradients = step_for("tiny").gradients(arrays, lr, hr)
+    for name, gradient in by_paddle(graph, loss, arrays, lr, hr)[1].items():
+        np.testing.assert_allclose(gradients[name], gradient, rtol=1e-4, atol=1e-6)
 
 
 def gelu(x):

@@ -49,7 +49,7 @@ class Machine:
     @classmethod
     def of(cls, target):
         """The machine of a `hl.Target`."""
-        wide = target.has_feature(hl.TargetFeature.AVX512_Skylake) or target.arch == hl.ARM
+        wide = target.has_feature(hl.TargetFeature.AVX512) or target.arch == hl.TargetArch.ARM
         return cls(target.natural_vector_size(hl.Float(32)), 24 if wide else 12)
 
 

@@ -26,8 +26,9 @@ class Library:
 
     Attributes
     ----------
-    in_memory : bool, whether there is no compiler to keep them with: they are then compiled anew in
-        every process, and hold Python's lock while they run.
+    in_memory : bool, whether there is no C compiler to keep them with: they are then compiled anew
+        in every process, and hold Python's lock while they run.
+    note : str, where they come from
     """
 
     def __init__(self, kernels: Sequence, plane: Plane):
@@ -35,12 +36,13 @@ class Library:
         self._target = hl.get_host_target()
         self._machine = Machine.of(self._target)
         try:
-            path, _ = cached_library(self._key(), self._build)
+            path, was_cached = cached_library(self._key(), self._build)
             self._functions = _load(path, len(self._kernels))
             self.in_memory = False
+            self.note = "from the cache" if was_cached else "compiled and cached"
         except (OSError, RuntimeError, subprocess.SubprocessError):
             self._functions = [self._in_memory(kernel) for kernel in self._kernels]
-            self.in_memory = True
+            self.in_memory, self.note = True, "compiled in memory"
 
     def bind(self, kernel, arrays: Sequence[np.ndarray]):
         """A call of a kernel on arrays, which may be made again and again.

@@ -37,8 +37,8 @@ class HalideStep:
     Attributes
     ----------
     parameters : dict of str -> shape, what a step is given
-    in_memory : bool, whether the kernels were compiled for this process alone, for want of a C
-        compiler; threads then wait for each other.
+    note : str, where the kernels come from. "compiled in memory" means for this process alone, for
+        want of a C compiler; threads then wait for each other.
 
     Raises
     ------
@@ -47,9 +47,9 @@ class HalideStep:
 
     def __init__(self, graph, batch: int, height: int, width: int, loss: str, threads: int = 1):
         plan = Plan(graph, loss, batch, height, width, Machine.of(hl.get_host_target()))
-        conversions = [Conversion(plan.channels)] + [Conversion(plan.colours)]
+        conversions = [Conversion(plan.channels), Conversion(plan.colours)]
         library = Library([*plan.kernels(), *dict.fromkeys(conversions)], plan.plane)
-        self._plan, self.in_memory = plan, library.in_memory
+        self._plan, self.note = plan, library.note
         self.parameters = plan.parameters
         self._group = _group_size(plan, batch)
         groups = batch // self._group

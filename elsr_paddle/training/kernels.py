@@ -55,8 +55,7 @@ def compiled_gradients(kernels: str, model: PaddleNetwork, batch: int, patch: in
         if kernels == "halide":
             raise
         return None, str(error)
-    note = "compiled in memory" if step.in_memory else "from the cache or compiled into it"
-    return CompiledGradients(model, step), note
+    return CompiledGradients(model, step), step.note
 
 
 def _threads():
