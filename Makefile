@@ -1,8 +1,8 @@
-# make demo   all of it on photos that come with scikit-image: data, five stages, tables, GIFs
-# make test   the test suite
-# make lint   ruff
+# make demo   train on photos that come with scikit-image, then test: tables, plots and GIFs
+# make test   run the tests
+# make lint   check the style
 #
-# Needs Python >= 3.9, git and make. Another interpreter: make PYTHON=python3.12 demo
+# Needs Python >= 3.9, git and make. For another interpreter: make PYTHON=python3.12 demo
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,27 +10,30 @@ RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip --disable-pip-version-check install --quiet --editable
 DEMO_STEPS ?= 600
 DEMO_OUT := out/demo
+# Each worker loads Paddle, which takes up to 1 GB: more of them need more memory.
+WORKERS ?= 2
 
 .PHONY: demo test lint
 
-# An interrupted demo goes on where it was; a finished one is only tested again.
+# A demo that was interrupted continues. A demo that has finished is only tested again.
 demo: $(VENV)/.installed-cpu
 	$(RUN) train.py --stage 1..5 --steps $(DEMO_STEPS) --validate-every 200 --resume --out $(DEMO_OUT)
 	$(RUN) test.py --weights $(DEMO_OUT)/stage5/best.safetensors
 	$(RUN) test_video.py --weights $(DEMO_OUT)/stage5/best.safetensors
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n $(WORKERS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
 
-# A stamp file for each set of packages: the demo does not wait for those of the tests.
+# The environment is fresh and has no OpenCV, so it gets one. Each set of packages has a stamp file:
+# the demo does not wait for the packages of the tests.
 $(VENV)/.installed-cpu: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) '.[cpu]'
+	$(INSTALL) '.[cpu,opencv]'
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed-cpu
-	$(INSTALL) '.[cpu,fast,openvino,onnx,dev]'
+	$(INSTALL) '.[cpu,opencv,openvino,onnx,dev]'
 	touch $@

@@ -1,7 +1,7 @@
 """Test a network on stills: the same as `elsr test`."""
 
-from elsr_paddle.commands.test import main
 from elsr_paddle.commands.shared import run
+from elsr_paddle.commands.test import main
 
 if __name__ == "__main__":
     run(main)

@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from elsr_paddle.engines.loading import WEIGHTS
 from skimage.data import astronaut, chelsea, coffee
 from speed import about
 
 from elsr_paddle.commands import shared as cli
-from elsr_paddle.engines.loading import WEIGHTS
 from elsr_paddle.evaluation import shipped as quality
 from elsr_paddle.evaluation.compare import PROTOCOLS, evaluate_image, find_sets, write_json
 from elsr_paddle.evaluation.figures import CostPoint, cost_figure, networks_figure, table

@@ -17,23 +17,23 @@ class InputError(ValueError):
     """
 
 
-def needs(module: str, extra: str) -> ModuleType:
-    """Import a module that an extra of this package brings.
+def needs(module: str, extra: str = "") -> ModuleType:
+    """Import a module that may be missing.
 
     Parameters
     ----------
     module : str, such as "cv2"
-    extra : str, such as "opencv"
+    extra : str, the extra of this package that brings it, such as "opencv"; empty for none
 
     Raises
     ------
-    InputError that names the package and the extra, if it is not installed.
+    InputError that names the package and the extra, if it cannot be imported.
     """
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == module
+        state = "is not installed" if absent else f"cannot be imported ({error})"
         package = _PACKAGES.get(module, module)
-        raise InputError(f"{package} is not installed: `pip install 'elsr-paddle[{extra}]'` "
-                         "brings it") from error
+        wanted = f"'elsr-paddle[{extra}]'" if extra else package
+        raise InputError(f"{package} {state}: `pip install {wanted}` brings it") from error

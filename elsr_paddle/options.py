@@ -1,4 +1,4 @@
-"""Declare options as dataclass fields: the one place where a flag, its help and its range are written.
+"""Declare options as dataclass fields: the one place where a flag, its help and range are written.
 
 Networks, stages, runs and encoders are frozen dataclasses. `commands.arguments` makes flags of
 their fields, and metadata of what was trained holds them as JSON.

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from skimage.data import astronaut, coffee
 
-from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.data.pairs import pair_writer
 from elsr_paddle.enlarge.sizes import Target, Upscaler
-from elsr_paddle.graph import INPUT, Add, Conv, Graph, PixelShuffle, PReLU
 from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.networks import NETWORKS
+from elsr_paddle.networks.network import Network
+from elsr_paddle.networks.weights import Trained, save_tensors
 
 ROOT = Path(__file__).parents[1]
 
@@ -157,20 +158,32 @@ def _nearest_arrays(scale, width=6):
 
 
 @pytest.fixture(scope="session")
-def network():
-    """Makes weights of a network in which every parameter matters, and their metadata:
-    network("elsr", scale=4)."""
-    import paddle
+def arrays_of():
+    """Makes arrays for a Network, none of which could be left out unnoticed: arrays_of(network)."""
 
-    from elsr_paddle.models import build_model, to_arrays
-
-    def make(name, **config):
-        paddle.seed(0)
-        model = build_model({"model": name, "config": config})
+    def make(network):
         rng = np.random.default_rng(0)
-        weights = {key: value + rng.normal(0, 0.05, value.shape).astype(np.float32)
-                   for key, value in to_arrays(model).items()}
-        return weights, {"model": name, "config": model.config}
+        arrays = {}
+        for name, shape in network.graph.parameters().items():
+            if len(shape) == 4:  # about as much comes out as goes in
+                array = rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape)
+            else:
+                array = rng.uniform(0.05, 0.5, shape)  # biases, slopes, statistics
+            arrays[name] = array.astype(np.float32)
+        return arrays
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(arrays_of):
+    """Makes a trained network in which every parameter matters: trained("elsr", scale=4), or of a
+    Network: trained(Toy())."""
+
+    def make(kind, **options):
+        network = kind if isinstance(kind, Network) else NETWORKS[kind](**options)
+        metadata = {"model": network.name, "config": network.config}
+        return Trained(network, network.graph.bind(arrays_of(network)), metadata)
 
     return make
 
@@ -183,30 +196,3 @@ def noise():
         return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
 
     return make
-
-
-@pytest.fixture
-def branched():
-    """A graph with all that an engine must cope with: 5x5 and oblong kernels, two skips, PReLUs
-    after a convolution and after an addition, and an anchor added before the pixel shuffle."""
-    rng = np.random.default_rng(2)
-
-    def conv(source, outputs, inputs, rows, columns):
-        size = (outputs, inputs, rows, columns)
-        kernel = rng.normal(0, 1 / np.sqrt(inputs * rows * columns), size).astype(np.float32)
-        return Conv(source, kernel, rng.normal(0, 0.1, outputs).astype(np.float32))
-
-    def prelu(source, channels):
-        return PReLU(source, rng.uniform(0, 0.5, channels).astype(np.float32))
-
-    return Graph((
-        conv(INPUT, 5, 1, 5, 5),      # 0
-        prelu(0, 5),                  # 1
-        conv(1, 5, 5, 3, 1),          # 2
-        Add(2, 0),                    # 3: a skip from before the PReLU
-        prelu(3, 5),                  # 4
-        conv(4, 16, 5, 3, 3),         # 5
-        conv(INPUT, 16, 1, 1, 1),     # 6: an anchor
-        Add(5, 6),                    # 7
-        PixelShuffle(7, 4),
-    ), channels=1)

@@ -4,17 +4,23 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from odd_networks import ODD
 
-from elsr_paddle.checkpoint import save_tensors
-from elsr_paddle.engines import ENGINES, find_weights, load_engine, loading, make_engine
-from elsr_paddle.engines.engine import Engine, spans, tile_shape
+from elsr_paddle.engines import choose
+from elsr_paddle.engines.choose import ENGINES, load_engine, make_engine
+from elsr_paddle.engines.engine import Engine, EngineOptions, spans, tile_shape
 from elsr_paddle.errors import InputError
-from elsr_paddle.graph import build_graph, evaluate
+from elsr_paddle.networks import build, zoo
+from elsr_paddle.networks.graph import evaluate
+from elsr_paddle.networks.weights import save_tensors
 
-NETWORKS = [("elsr", 4), ("elsr", 3), ("elsr", 2), ("elsr-y", 4), ("elsr-y", 3), ("elsr-y", 2)]
+NETWORKS = [build(model, {"scale": scale}) for model in ("elsr", "elsr-y") for scale in (4, 3, 2)]
+NETWORKS += [build("espcn", {"scale": 3}), build("espcn", {"scale": 2, "activation": "gelu"}),
+             build("espcn", {"scale": 4, "activation": "relu"})]
 SIZES = [(1, 1), (1, 7), (7, 1), (33, 47), (181, 323)]
 EDGE = 12  # rows and columns of a large picture that are compared, at each of its sides
 
@@ -27,9 +33,9 @@ def own_cache(tmp_path_factory):
         yield
 
 
-def engine_or_skip(name, weights, metadata, **options):
+def engine_or_skip(name, trained, **options):
     try:
-        return make_engine(weights, metadata, engine=name, **options)
+        return make_engine(trained, EngineOptions(name, **options))
     except InputError as error:
         pytest.skip(str(error))
 
@@ -46,15 +52,14 @@ def assert_within_a_level(restored, expected):
     assert np.abs(restored - np.rint(expected.clip(0, 255))).max() <= 1
 
 
-@pytest.mark.parametrize("model, scale", NETWORKS)
+@pytest.mark.parametrize("network", [*NETWORKS, *ODD], ids=str)
 @pytest.mark.parametrize("name", ENGINES)
-def test_an_engine_gives_the_reference_within_one_level(name, model, scale, network, noise):
-    weights, metadata = network(model, scale=scale)
-    engine = engine_or_skip(name, weights, metadata)
-    graph = build_graph(weights, metadata)
-    for size in SIZES:
-        image = noise(*size, graph.channels)
-        assert_within_a_level(run(engine, image), reference(graph, image))
+def test_an_engine_gives_the_reference_within_one_level(name, network, trained, noise):
+    made = trained(network)
+    engine = engine_or_skip(name, made)
+    for size in SIZES if network.name.startswith("elsr") else SIZES[:-1]:
+        image = noise(*size, network.channels)
+        assert_within_a_level(run(engine, image), reference(made.graph, image))
 
 
 def reference(graph, image, known={}):  # noqa: B006
@@ -65,13 +70,19 @@ def reference(graph, image, known={}):  # noqa: B006
     return known[key]
 
 
+def test_an_engine_that_lacks_an_operation_names_it(trained):
+    pytest.importorskip("halide")
+    with pytest.raises(InputError, match="no global pooling"):
+        make_engine(trained(ODD[-1]), EngineOptions("halide"))
+    assert make_engine(trained(ODD[-1])).name != "halide"  # auto goes on
+
+
 @pytest.mark.parametrize("size", [(540, 960), (1080, 1920)])
 @pytest.mark.parametrize("model", ["elsr", "elsr-y"])
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_large_picture_is_right_at_its_edges_and_in_its_middle(name, model, size, network, noise):
-    weights, metadata = network(model, scale=4)
-    engine = engine_or_skip(name, weights, metadata)
-    graph = build_graph(weights, metadata)
+def test_a_large_picture_is_right_at_its_edges_and_in_its_middle(name, model, size, trained, noise):
+    made = trained(model, scale=4)
+    engine, graph = engine_or_skip(name, made), made.graph
     image = noise(*size, graph.channels)
     restored = run(engine, image)
     height, width = size
@@ -91,38 +102,21 @@ def window(graph, image, restored, rows, columns):
     return restored[tuple(outside)], expected[tuple(inside)]
 
 
-@pytest.mark.parametrize("name", ENGINES)
-def test_any_graph_runs_not_only_those_of_today(name, branched, monkeypatch, noise):
-    if name == "eager":
-        pytest.skip("eager runs the models of Paddle, not graphs")
-    monkeypatch.setitem(loading_graphs(), "branched", lambda weights, config: branched.layers)
-    engine = engine_or_skip(name, {}, {"model": "branched", "config": {}})
-    image = noise(40, 70, 1)
-    assert_within_a_level(run(engine, image), evaluate(branched, image))
-
-
-def loading_graphs():
-    from elsr_paddle.graph import GRAPHS
-
-    return GRAPHS
-
-
 @pytest.mark.parametrize("width", [1, 13, 40])  # 40 channels do not fit the registers at once
-def test_the_kernel_runs_at_any_width(width, network, noise):
-    weights, metadata = network("elsr", scale=2, width=width)
-    engine = engine_or_skip("halide", weights, metadata)
+def test_the_kernel_runs_at_any_width(width, trained, noise):
+    made = trained("elsr", scale=2, width=width)
     image = noise(20, 50, 3)
-    assert_within_a_level(engine.upscale(image), evaluate(build_graph(weights, metadata), image))
+    assert_within_a_level(engine_or_skip("halide", made).upscale(image),
+                          evaluate(made.graph, image))
 
 
 @pytest.mark.parametrize("model", ["elsr", "elsr-y"])
 @pytest.mark.parametrize("name", ENGINES)
-def test_tiles_give_the_untiled_picture_bit_for_bit(name, model, network, noise):
-    weights, metadata = network(model, scale=3)
-    engine = engine_or_skip(name, weights, metadata)
+def test_tiles_give_the_untiled_picture_bit_for_bit(name, model, trained, noise):
+    engine = engine_or_skip(name, trained(model, scale=3))
     image = noise(181, 323, engine.channels)
+    engine._backend.tile_pixels = 2**16
     whole = run(engine, image)
-    assert engine._backend.tile_pixels >= 181 * 323
     for pixels in (500, 2003, 181 * 100):
         engine._backend.tile_pixels = pixels
         assert np.array_equal(run(engine, image), whole)
@@ -148,44 +142,42 @@ def test_tiles_hold_no_more_than_asked_for_unless_the_overlap_would_eat_them():
     assert tile_shape(1000, 1000, 1, 4) == (18, 18)
 
 
-def test_the_number_of_threads_changes_no_bit(network, noise):
-    weights, metadata = network("elsr", scale=4)
-    pictures = [engine_or_skip("halide", weights, metadata, threads=threads).upscale(
+def test_the_number_of_threads_changes_no_bit(trained, noise):
+    pictures = [engine_or_skip("halide", trained("elsr"), threads=threads).upscale(
         noise(61, 90, 3)) for threads in (1, 2, 7)]
     assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
 
 
-def test_two_networks_of_one_shape_share_a_kernel_but_not_their_weights(network, noise):
-    weights, metadata = network("elsr", scale=4)
-    other = {name: array * 0.5 for name, array in weights.items()}
+def test_two_networks_of_one_shape_share_a_kernel_but_not_their_weights(trained, noise):
+    made = trained("elsr")
+    half = {name: array * 0.5 for name, array in made.graph.arrays.items()}
     image = noise(20, 40, 3)
-    for arrays in (weights, other):
-        engine = engine_or_skip("halide", arrays, metadata)
-        expected = evaluate(build_graph(arrays, metadata), image)
-        assert_within_a_level(engine.upscale(image), expected)
+    for arrays in (made.graph.arrays, half):
+        other = replace(made, graph=made.graph.bind(arrays))
+        engine = engine_or_skip("halide", other)
+        assert_within_a_level(engine.upscale(image), evaluate(other.graph, image))
 
 
-def test_views_and_read_only_pictures_are_taken_as_they_are(network, noise):
-    weights, metadata = network("elsr-y", scale=2)
+def test_views_and_read_only_pictures_are_taken_as_they_are(trained, noise):
+    made = trained("elsr-y", scale=2)
     wide = noise(30, 80, 3)
     for name in ENGINES:
-        engine = make_engine_if_there(name, weights, metadata)
+        engine = make_engine_if_there(name, made)
         plane = wide[:, 3:60, 1]
         plane.flags.writeable = False
-        expected = evaluate(build_graph(weights, metadata), plane[..., None])
+        expected = evaluate(made.graph, plane[..., None])
         assert_within_a_level(engine.upscale_plane(plane)[..., None], expected)
 
 
-def make_engine_if_there(name, weights, metadata):
+def make_engine_if_there(name, trained):
     try:
-        return make_engine(weights, metadata, engine=name)
+        return make_engine(trained, EngineOptions(name))
     except InputError:
-        return make_engine(weights, metadata, engine="eager")
+        return make_engine(trained, EngineOptions("numpy"))
 
 
-def test_a_network_on_luma_leaves_the_colours_to_bicubic(network, noise):
-    weights, metadata = network("elsr-y", scale=2)
-    engine = make_engine(weights, metadata, engine="eager")
+def test_a_network_on_luma_leaves_the_colours_to_bicubic(trained, noise):
+    engine = make_engine(trained("elsr-y", scale=2), EngineOptions("numpy"))
     gray = np.repeat(noise(12, 15, 1), 3, axis=2)
     restored = engine.upscale(gray).astype(int)
     luma = engine.upscale_plane(gray[..., 0]).astype(int)
@@ -197,79 +189,119 @@ def test_a_network_on_luma_leaves_the_colours_to_bicubic(network, noise):
     np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8),
     np.zeros((0, 4, 3), np.uint8),
 ])
-def test_what_is_no_rgb_picture_is_refused(image, network):
-    engine = make_engine(*network("elsr", scale=2), engine="eager")
+def test_what_is_no_rgb_picture_is_refused(image, trained):
+    engine = make_engine(trained("elsr", scale=2), EngineOptions("numpy"))
     with pytest.raises(InputError, match=r"expected uint8 \(H, W, 3\)"):
         engine.upscale(image)
 
 
-def test_a_plane_is_refused_by_a_network_on_rgb(network):
-    engine = make_engine(*network("elsr", scale=2), engine="eager")
+def test_a_plane_is_refused_by_a_network_on_rgb(trained):
+    engine = make_engine(trained("elsr", scale=2), EngineOptions("numpy"))
     with pytest.raises(InputError, match="elsr works on RGB"):
         engine.upscale_plane(np.zeros((4, 4), np.uint8))
 
 
-def test_a_picture_bomb_is_refused_before_any_memory_is_taken(network):
-    engine = make_engine(*network("elsr", scale=4), engine="eager", max_pixels=10_000)
+def test_a_picture_bomb_is_refused_before_any_memory_is_taken(trained):
+    engine = make_engine(trained("elsr"), EngineOptions("numpy", max_pixels=10_000))
     bomb = np.broadcast_to(np.uint8(0), (10**6, 10**6, 3))
     with pytest.raises(InputError, match="16,000,000,000,000 pixels but max_pixels is 10,000"):
         engine.upscale(bomb)
     assert engine.upscale(bomb[:25, :25]).shape == (100, 100, 3)
 
 
-def test_auto_takes_the_first_engine_and_says_so(network):
-    weights, metadata = network("elsr", scale=4)
-    expected = engine_or_skip(next(iter(ENGINES)), weights, metadata)
-    engine = make_engine(weights, metadata)
+def test_auto_takes_the_first_engine_and_says_so(trained):
+    expected = engine_or_skip(next(iter(ENGINES)), trained("elsr"))
+    engine = make_engine(trained("elsr"))
     assert engine.name == expected.name
     assert "fastest of all" in engine.reason
+    assert engine.device == "cpu"
 
 
-def test_auto_passes_over_an_engine_whose_picture_is_wrong(monkeypatch, network):
-    from elsr_paddle.engines.eager_backend import EagerBackend
+class WrongBackend:
+    """An engine with a fault that a look at its pictures would hardly show."""
 
-    class WrongBackend(EagerBackend):
-        def run(self, image):
-            return super().run(image) ^ 4
+    name, device, note, tile_pixels = "wrong", "cpu", "wrong", 2**20
 
-    make = loading._backend
-    monkeypatch.setattr(loading, "ENGINES", {"wrong": (), "eager": ENGINES["eager"]})
-    monkeypatch.setattr(loading, "_backend", lambda name, *arguments: (
-        WrongBackend(*arguments) if name == "wrong" else make(name, *arguments)))
-    engine = make_engine(*network("elsr", scale=2))
-    assert engine.name == "eager"
+    def __init__(self, trained, threads=None):
+        self._graph = trained.graph
+
+    def run(self, image):
+        return np.rint(evaluate(self._graph, image).clip(0, 255)).astype(np.uint8) ^ 4
+
+
+def test_auto_passes_over_an_engine_whose_picture_is_wrong(monkeypatch, trained):
+    make = choose._backend
+    monkeypatch.setattr(choose, "ENGINES", {"wrong": (), "numpy": ENGINES["numpy"]})
+    monkeypatch.setattr(choose, "_backend", lambda name, made, options: (
+        WrongBackend(made) if name == "wrong" else make(name, made, options)))
+    engine = make_engine(trained("elsr", scale=2))
+    assert engine.name == "numpy"
     assert "wrong: differs from the network by" in engine.reason
 
 
-@pytest.mark.parametrize("name, package, extra", [
-    ("halide", "halide", "fast"), ("openvino", "openvino", "openvino"), ("paddle", "paddle", "cpu"),
-    ("openvino", "onnx", "onnx"), ("onnxruntime", "onnxruntime", "onnx"),
-])
-def test_a_missing_package_is_named_with_its_extra(name, package, extra, tmp_path, saved):
+def test_a_photo_does_not_wait_for_a_kernel_that_every_start_compiles(monkeypatch, trained):
+    pytest.importorskip("halide")
+    monkeypatch.setenv("PATH", "")  # no C compiler to keep kernels with
+    small = trained("elsr-y", scale=2, width=3)
+    engine = make_engine(small, EngineOptions(pixels=640 * 480))
+    assert engine.name != "halide"
+    assert "with a C compiler (gcc or clang) it does so once" in engine.reason
+
+
+@pytest.mark.parametrize("name", ["halide", "openvino", "onnxruntime", "numpy"])
+def test_an_engine_of_the_cpu_refuses_a_gpu(name, trained):
+    with pytest.raises(InputError, match=f"expected the device cpu for the engine {name}"):
+        make_engine(trained("elsr"), EngineOptions(name, device="gpu:0"))
+
+
+@pytest.mark.parametrize("name", ["paddle", "eager"])
+def test_an_engine_of_paddle_refuses_a_device_that_is_not_there(name, trained):
+    paddle = pytest.importorskip("paddle")
+    if paddle.device.is_compiled_with_cuda():
+        pytest.skip("there may be a GPU")
+    with pytest.raises(InputError, match="expected a device of this machine but got gpu:1"):
+        make_engine(trained("elsr"), EngineOptions(name, device="gpu:1"))
+    assert make_engine(trained("elsr"), EngineOptions(name, device="cpu")).device == "cpu"
+
+
+def test_a_network_too_large_for_the_reference_is_not_checked_by_it(trained, monkeypatch):
+    large = trained("espcn", scale=4, activation="relu")
+    monkeypatch.setattr(choose, "_CHECKED", 1e6)
+    monkeypatch.setattr(choose, "evaluate", lambda *_: pytest.fail("the reference ran"))
+    assert make_engine(large, EngineOptions("auto")).scale == 4
+
+
+@pytest.mark.parametrize("name, package, remedy", [
+    ("halide", "halide", "pip install halide"),
+    ("openvino", "openvino", "elsr-paddle[openvino]"), ("openvino", "onnx", "elsr-paddle[onnx]"),
+    ("paddle", "paddle", "elsr-paddle[cpu]"),
+    ("onnxruntime", "onnxruntime", "elsr-paddle[onnx]"),
+])  # fmt: skip
+def test_a_missing_package_is_named_with_its_remedy(name, package, remedy, saved):
     path = saved("elsr", 4)
     done = python(f"""
         import sys
         sys.modules[{package!r}] = None
-        from elsr_paddle.engines import load_engine
+        from elsr_paddle.engines.choose import load_engine
         from elsr_paddle.errors import InputError
         try:
             load_engine({str(path)!r}, engine={name!r})
         except InputError as error:
             print(error)
         """)
-    assert f"elsr-paddle[{extra}]" in done
+    assert remedy in done
 
 
-@pytest.mark.parametrize("name", ["auto", "halide", "openvino", "onnxruntime"])
-def test_upscaling_needs_no_paddle(name, tmp_path, network, saved):
+@pytest.mark.parametrize("name", ["auto", "halide", "openvino", "onnxruntime", "numpy"])
+def test_enlarging_needs_no_paddle(name, trained, saved):
     path = saved("elsr-y", 2)
     if name != "auto":
-        engine_or_skip(name, *network("elsr-y", scale=2))
+        engine_or_skip(name, trained("elsr-y", scale=2))
     shape = python(f"""
         import sys
         sys.modules["paddle"] = None
         import numpy as np
-        from elsr_paddle.engines import load_engine
+        from elsr_paddle.engines.choose import load_engine
         engine = load_engine({str(path)!r}, engine={name!r})
         print(engine.upscale(np.zeros((5, 6, 3), np.uint8)).shape)
         """)
@@ -277,12 +309,13 @@ def test_upscaling_needs_no_paddle(name, tmp_path, network, saved):
 
 
 @pytest.fixture
-def saved(tmp_path, network):
+def saved(tmp_path, trained):
     """Makes a file of weights: saved("elsr", 4)."""
 
     def make(model, scale):
         path = tmp_path / f"{model}.safetensors"
-        save_tensors(path, *network(model, scale=scale))
+        made = trained(model, scale=scale)
+        save_tensors(path, made.graph.arrays, made.metadata)
         return path
 
     return make
@@ -296,8 +329,8 @@ def python(code):
 
 def test_an_engine_loads_from_a_file_and_checks_its_scale(tmp_path, saved):
     path = saved("elsr", 3)
-    engine = load_engine(path, engine="eager")
-    assert (engine.scale, engine.name, engine.model_name) == (3, "eager", "elsr")
+    engine = load_engine(path, engine="numpy")
+    assert (engine.scale, engine.name, engine.model_name) == (3, "numpy", "elsr")
     with pytest.raises(InputError, match="expected weights for x2 but .* holds x3"):
         load_engine(path, scale=2)
 
@@ -308,30 +341,31 @@ def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path, saved):
         load_engine(path, engine="fast")
     with pytest.raises(InputError, match="at least 1 thread but got 0"):
         load_engine(path, threads=0)
-    with pytest.raises(InputError, match="shipped network .* but got nonsense at x4"):
-        find_weights("nonsense")
+    with pytest.raises(InputError, match="that ships .* but got nonsense x4"):
+        zoo.find("nonsense")
     with pytest.raises(FileNotFoundError, match="missing.safetensors"):
         load_engine(tmp_path / "missing.safetensors")
 
 
-def test_an_engine_is_what_its_backend_is():
+def test_an_engine_is_what_its_backend_and_its_network_are(trained):
     class Backend:
-        name, scale, channels, radius, tile_pixels = "none", 2, 3, 4, 100
+        name, device, tile_pixels = "none", "gpu:1", 100
 
-    engine = Engine(Backend(), model_name="elsr", reason="because")
-    assert (engine.name, engine.scale, engine.channels, engine.reason) == ("none", 2, 3, "because")
+    engine = Engine(Backend(), trained("elsr", scale=2), reason="because")
+    assert (engine.name, engine.device, engine.reason) == ("none", "gpu:1", "because")
+    assert (engine.scale, engine.channels, engine.model_name) == (2, 3, "elsr")
 
 
 @pytest.mark.parametrize("name", [name for name in ENGINES if name != "eager"])
-def test_an_8k_picture_takes_little_more_memory_than_itself(name, saved, network):
+def test_an_8k_picture_takes_little_more_memory_than_itself(name, saved, trained):
     if not sys.platform.startswith("linux"):
         pytest.skip("peak memory is read as Linux gives it")
     path = saved("elsr", 4)
-    engine_or_skip(name, *network("elsr", scale=4))
+    engine_or_skip(name, trained("elsr"))
     grown = python(f"""
         import resource
         import numpy as np
-        from elsr_paddle.engines import load_engine
+        from elsr_paddle.engines.choose import load_engine
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         engine = load_engine({str(path)!r}, engine={name!r})

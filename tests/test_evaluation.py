@@ -14,7 +14,8 @@ from elsr_paddle.evaluation.compare import PROTOCOLS
 from elsr_paddle.evaluation.published import PUBLISHED, published
 from elsr_paddle.evaluation.tables import benchmark_table, means_table, scores_table
 from elsr_paddle.imaging.degrade import make_pair
-from elsr_paddle.imaging.io import is_gray_file, list_images, rgb_to_y, write_image
+from elsr_paddle.imaging.io import is_gray_file, list_images, write_image
+from elsr_paddle.imaging.luma import rgb_to_y
 from elsr_paddle.imaging.metrics import psnr, ssim
 from elsr_paddle.imaging.resize import imresize, opencv_cubic
 from elsr_paddle.video.read import read_frames

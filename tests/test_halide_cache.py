@@ -5,7 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from elsr_paddle.engines import halide_cache, make_engine
+from elsr_paddle.engines import halide_cache
+from elsr_paddle.engines.choose import make_engine
+from elsr_paddle.engines.engine import EngineOptions
 from elsr_paddle.errors import InputError
 
 
@@ -17,9 +19,9 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def smallest(network):
+def smallest(trained):
     """The network whose kernel is compiled soonest."""
-    return network("elsr-y", scale=2, width=1, depth=1)
+    return trained("elsr-y", scale=2, width=1, depth=1)
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +30,7 @@ def upscale(smallest, noise):
 
     def run():
         try:
-            engine = make_engine(*smallest, engine="halide", threads=1)
+            engine = make_engine(smallest, EngineOptions("halide", threads=1))
         except InputError as error:
             pytest.skip(str(error))
         return engine.upscale_plane(noise(16, 40)), engine.reason.split(",")[0]
@@ -106,7 +108,7 @@ def test_without_a_linker_the_kernel_is_compiled_in_memory(
     assert origin == "kernel compiled in memory"
     assert not list(cache.iterdir())
     monkeypatch.undo()
-    reference = make_engine(*smallest, engine="eager").upscale_plane(noise(16, 40))
+    reference = make_engine(smallest, EngineOptions("numpy")).upscale_plane(noise(16, 40))
     assert np.abs(picture.astype(int) - reference).max() <= 1
 
 

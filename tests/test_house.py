@@ -14,17 +14,74 @@ from elsr_paddle.files import atomic_write
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
-SCRIPTS_IN_THE_PACKAGE = set(path.name for path in (ROOT / "elsr_paddle" / "commands").glob("*.py"))
+needs_names_of_the_stdlib = pytest.mark.skipif(
+    sys.version_info < (3, 10), reason="Python lists its standard library by name from 3.10 on")
+SCRIPTS_IN_THE_PACKAGE = {path.name for path in (ROOT / "elsr_paddle/commands").glob("*.py")}
 MODULES = sorted((ROOT / "elsr_paddle").rglob("*.py"))
 
 
+# The lowest floor first. A module imports from its own floor and from lower ones.
+FLOORS = (
+    ("errors", "files", "threads", "options", "framework"),
+    ("imaging",),
+    ("networks", "models", "graph", "checkpoint"),
+    ("engines", "export", "video"),
+    ("data", "enlarge"),
+    ("evaluation",),
+    ("training",),
+    ("commands", "__main__"),
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FACE = len(FLOORS)  # elsr_paddle/__init__.py, which may import everything and which nobody imports
+
+
 def imported(path):
-    """Names of the modules that a file imports, wherever in it."""
+    """Full names of all that a file imports, wherever in it, by statement or by a string."""
+    package = path.relative_to(ROOT).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
+            base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+            source = ".".join(filter(None, (base, node.module)))
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and re.match(r"elsr_paddle\.[\w.]+$", str(node.value)):
+            yield node.value  # for importlib.import_module
+
+
+def room_of(path):
+    """The room that a module belongs to: its folder in the package, or the module itself."""
+    return path.relative_to(ROOT / "elsr_paddle").parts[0].removesuffix(".py")
+
+
+def floor_of(name):
+    """The floor of a name such as elsr_paddle.imaging.io.read_image."""
+    room = name.split(".")[1]
+    return 0 if room == "__version__" else FLOOR_OF.get(room, FACE)
+
+
+def test_every_room_stands_on_a_floor():
+    assert {room_of(path) for path in MODULES} - {"__init__"} <= FLOOR_OF.keys()
+
+
+def test_the_house_is_one_folder_deep():
+    assert all(len(path.relative_to(ROOT / "elsr_paddle").parts) <= 2 for path in MODULES)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_imports_run_only_downward(path):
+    own = FLOOR_OF.get(room_of(path), FACE)
+    ours = {name for name in imported(path) if name.startswith("elsr_paddle.")}
+    assert [f"{path.relative_to(ROOT)} imports {name}" for name in sorted(ours)
+            if floor_of(name) > own] == []  # fmt: skip
+
+
+@needs_names_of_the_stdlib
+def test_importing_the_package_takes_nothing_heavy(run_python):
+    code = "import sys; before = set(sys.modules); import elsr_paddle\n" \
+           "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    taken = set(run_python("-c", code).stdout.split())
+    assert taken - set(sys.stdlib_module_names) == {"elsr_paddle"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -45,7 +102,7 @@ def test_help_comes_without_loading_paddle(script, run_python):
 
 def test_the_package_never_imports_a_script():
     scripts = {Path(name).stem for name in SCRIPTS}
-    assert not {name for path in MODULES for name in imported(path)} & scripts
+    assert not {name.split(".")[0] for path in MODULES for name in imported(path)} & scripts
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
@@ -57,9 +114,9 @@ def test_only_scripts_and_what_they_share_print(path):
 
 
 def test_pictures_videos_and_data_are_handled_without_paddle(run_python):
-    names = ("imaging.io", "imaging.metrics", "imaging.degrade", "data.pairs", "data.clips", "data.prepare",
-             "data.demo", "video.read", "evaluation.compare", "evaluation.figures", "training.stages",
-             "commands.shared")  # fmt: skip
+    names = ("imaging.io", "imaging.metrics", "imaging.degrade", "data.pairs", "data.clips",
+             "data.prepare", "data.demo", "video.read", "evaluation.compare", "evaluation.figures",
+             "training.stages", "commands.shared")  # fmt: skip
     imports = "; ".join(f"import elsr_paddle.{name}" for name in names)
     done = run_python("-c", f"{imports}; import sys; print('paddle' in sys.modules)")
     assert done.stdout.strip() == "False", done.stderr
@@ -134,7 +191,8 @@ def test_a_disk_that_fills_up_is_told_with_the_name_the_file_was_to_have(tmp_pat
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
 def test_a_reader_that_goes_early_is_no_traceback():
-    program = "from elsr_paddle.commands import shared as cli; cli.run(lambda: [print('line') for _ in range(10**6)])"
+    program = ("from elsr_paddle.commands import shared as cli\n"
+               "cli.run(lambda: [print('line') for _ in range(10**6)])")  # fmt: skip
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:  # fmt: skip
         process.stdout.readline()
@@ -143,25 +201,12 @@ def test_a_reader_that_goes_early_is_no_traceback():
     assert process.returncode == 141
 
 
-def test_paddle_is_an_extra_and_not_a_dependency():
-    text = (ROOT / "pyproject.toml").read_text()
-    core = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE).group(1)
-    assert "paddlepaddle" not in core
-    assert 'cpu = ["paddlepaddle>=3.0", "elsr-paddle[train]"]' in text
-
-
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="lists the standard library by name")
+@needs_names_of_the_stdlib
 def test_everything_imported_is_declared():
     text = (ROOT / "pyproject.toml").read_text().lower()
     package_of = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image",
-                  "paddle": "paddlepaddle"}  # fmt: skip
+                  "paddle": "paddlepaddle", "yaml": "pyyaml"}  # fmt: skip
     used = {name.split(".")[0] for path in MODULES for name in imported(path)}
     foreign = used - set(sys.stdlib_module_names) - {"elsr_paddle", "__future__"}
     missing = {name for name in foreign if package_of.get(name, name) not in text}
     assert not missing
-
-
-def test_no_text_of_the_readme_points_to_a_file_that_is_not_there():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", readme)
-    assert not [link for link in links if not (ROOT / link).exists()]

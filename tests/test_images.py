@@ -157,17 +157,6 @@ def test_frame_10_comes_after_frame_9(tmp_path, photo):
     assert [path.name for path in images.list_images(tmp_path)] == ["f1.jpg", "f9.PNG", "f10.png"]
 
 
-def test_y_has_studio_range_and_the_weights_of_bt601():
-    colours = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]])
-    y = images.rgb_to_y(colours.astype(np.uint8))
-    # ITU-R BT.601: black 16, white 235, and 16 + 65.481, 128.553, 24.966 for the primaries.
-    assert np.allclose(y, [[16, 235, 81.481, 144.553, 40.966]])
-
-
-def test_y_of_a_gray_file_is_its_gray_value(gray):
-    assert np.allclose(images.rgb_to_y(as_rgb(gray), gray=True), gray)
-
-
 def test_a_tensor_and_back_is_the_same_image(photo):
     tensor = images.image_to_tensor(photo)
     assert tensor.shape == (1, 3, 24, 32) and tensor.dtype == np.float32

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from elsr_paddle.checkpoint import save_tensors
 from skimage.data import coffee
 
-from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import shipped as quality
 from elsr_paddle.evaluation.published import PUBLISHED

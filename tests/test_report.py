@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from elsr_paddle.models import build_model
 from matplotlib.figure import Figure
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import figures as report
 from elsr_paddle.evaluation.network_figure import _traced, architecture_figure
 from elsr_paddle.imaging.io import read_image
-from elsr_paddle.models import build_model
 
 
 @pytest.fixture

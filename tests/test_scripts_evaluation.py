@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from elsr_paddle.checkpoint import save_tensors
 from PIL import Image
 from skimage.data import coffee
 
-from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.commands import shared as cli
 from elsr_paddle.data import demo
 from elsr_paddle.engines import loading

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from elsr_paddle.models import build_model
 
 from elsr_paddle import framework
 from elsr_paddle.evaluation import timing
-from elsr_paddle.models import build_model
 
 
 def test_the_median_leaves_the_warm_up_out(monkeypatch):

@@ -31,7 +31,11 @@ def test_sound_is_copied_byte_by_byte_and_at_its_times(tmp_path, nearest, suffix
     rate = 48000 if sound == "libopus" else 44100
     source = write_video(tmp_path / f"a{suffix}", sound=sound, sound_rate=rate)
     outcome = transcode(source, tmp_path / f"out{suffix}", nearest(scale=2))
-    assert packets(tmp_path / f"out{suffix}", "audio") == packets(source, "audio")
+    *mine, last = packets(tmp_path / f"out{suffix}", "audio")
+    *theirs, end = packets(source, "audio")
+    assert (mine, last[::2]) == (theirs, end[::2])
+    # FFmpeg 9 writes the last length of FLAC into Matroska a tick of 1 ms shorter than it is given.
+    assert last[1] == pytest.approx(end[1], abs=0.0011)
     assert frame_times(tmp_path / f"out{suffix}") == frame_times(source)
     assert (outcome.width, outcome.height, outcome.frames) == (128, 96, 20)
     assert outcome.warnings == []
@@ -140,8 +144,8 @@ def test_the_main_stream_is_upscaled_the_others_named_and_the_cover_kept(tmp_pat
         "-i", "color=red:size=32x32:duration=0.04", "-map", "0", "-map", "1", "-map", "2", "-c",
         "copy", "-c:v:2", "mjpeg", "-disposition:v:2", "attached_pic", tmp_path / "both.mp4")
     outcome = transcode(tmp_path / "both.mp4", tmp_path / "out.mp4", nearest(scale=2))
-    assert outcome.warnings == ["video stream 1 (32x32) was left out: only the main one is "
-                                "upscaled"]
+    assert outcome.warnings == ["video stream 1 (32x32) was left out: stream 0 (64x48) is the one "
+                                "that is enlarged"]
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert [stream.codec_context.name for stream in file.streams] == ["h264", "mjpeg"]
 
@@ -158,7 +162,9 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path, nearest):
     source.write_bytes(content)
     outcome = transcode(source, tmp_path / "out.mkv", nearest(scale=2))
     assert 20 <= outcome.frames <= 40
-    assert any("damaged" in warning for warning in outcome.warnings)
+    # FFmpeg 9 leaves whole clusters of Matroska out and says nothing: only holes tell.
+    assert any("damaged" in warning or "holes" in warning for warning in outcome.warnings)
+    assert outcome.missing
 
 
 def test_a_truncated_file_gives_what_it_holds_and_says_so(tmp_path, nearest):
@@ -199,6 +205,9 @@ def test_sound_alone_is_no_video(tmp_path, nearest):
     ("out.mp4", {"codec": "aac"}, "expected a video encoder of FFmpeg"),
     ("out.webm", {"codec": "libx264"}, "webm cannot hold what libx264 encodes"),
     ("out.mov", {"codec": "libvpx"}, "cannot start libvpx in mov with crf=20"),
+    ("out.mp4", {"codec": "mpeg4", "preset": "slow"}, "mpeg4 has no presets"),
+    ("out.webm", {"preset": "slow"}, "libvpx-vp9 has no presets"),
+    ("out.mkv", {"codec": "ffv1", "crf": 20}, "ffv1 has no constant quality"),
     ("out.mp4", {"preset": "warp"}, "cannot start libx264 in mp4 with crf=20, preset=warp"),
 ])
 def test_encoders_and_presets_that_do_not_fit_are_refused(tmp_path, nearest, output, options,
@@ -207,6 +216,21 @@ def test_encoders_and_presets_that_do_not_fit_are_refused(tmp_path, nearest, out
     with pytest.raises(InputError, match=message):
         transcode(source, tmp_path / output, nearest(scale=2), **options)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "libvpx", "libsvtav1", "mpeg4"])
+def test_crf_is_heeded_by_every_encoder_that_has_a_quality(tmp_path, nearest, codec):
+    source = write_video(tmp_path / "a.mp4", moving_photo(6))
+    sizes = []
+    for crf in (5, 40):
+        transcode(source, tmp_path / f"{crf}.mkv", nearest(scale=2), codec=codec, crf=crf)
+        sizes.append((tmp_path / f"{crf}.mkv").stat().st_size)
+    assert sizes[0] > 1.2 * sizes[1]
+
+
+def test_a_lossless_encoder_needs_no_quality(tmp_path, nearest):
+    source = write_video(tmp_path / "a.mp4", moving_photo(6))
+    assert transcode(source, tmp_path / "out.mkv", nearest(scale=2), codec="ffv1").frames == 6
 
 
 def test_x264_works_on_several_frames_at_once_not_on_slices_of_one(tmp_path, nearest):

@@ -3,22 +3,23 @@
 import numpy as np
 import pytest
 
-from elsr_paddle.engines import make_engine
+from elsr_paddle.engines.choose import make_engine
+from elsr_paddle.engines.engine import EngineOptions
 from elsr_paddle.errors import InputError
-from elsr_paddle.graph import build_graph, evaluate
+from elsr_paddle.networks.graph import evaluate
 from elsr_paddle.video.colour import Colour, frame_of_rows, planes_of
 
 
 @pytest.fixture
-def engine_of(network):
+def engine_of(trained):
     pytest.importorskip("halide", reason="needs the engine that can do it")
 
     def make(name, scale):
-        weights, metadata = network(name, scale=scale)
-        engine = make_engine(weights, metadata, engine="halide")
+        made = trained(name, scale=scale)
+        engine = make_engine(made, EngineOptions("halide"))
         if "memory" in engine.reason:
             pytest.skip("no linker: a second kernel is not worth its compilation")
-        return engine, build_graph(weights, metadata)
+        return engine, made.graph
 
     return make
 
@@ -54,9 +55,9 @@ def test_an_odd_scale_and_a_luma_network_go_another_way(engine_of, name, scale):
     assert engine_of(name, scale)[0].yuv420(np.eye(3, 4), True) is None
 
 
-def test_other_engines_go_another_way(network):
+def test_other_engines_go_another_way(trained):
     try:
-        engine = make_engine(*network("elsr", scale=4), engine="onnxruntime")
+        engine = make_engine(trained("elsr"), EngineOptions("onnxruntime"))
     except InputError as error:
         pytest.skip(str(error))
     assert engine.yuv420(np.eye(3, 4), True) is None

@@ -106,4 +106,13 @@ def run(*command):
                           text=True).stdout
 
 
+def make_film(path, *options, codec="libx264", b_frames=0, sound=None, rate=25, seconds=2):
+    """Make a film of 64x48 by the ffmpeg command; `options` go before the output's name."""
+    tone = ["-f", "lavfi", "-i", f"sine=d={seconds}", "-c:a", sound] if sound else []
+    run("ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i",
+        f"testsrc2=s=64x48:r={rate}:d={seconds}", *tone, "-c:v", codec, "-bf", b_frames, *options,
+        path)
+    return path
+
+
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg's commands")

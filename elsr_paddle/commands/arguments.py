@@ -8,9 +8,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from elsr_paddle.errors import InputError, needs
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, with one line for what cannot be used instead of all flags."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError: the command ends with one line and status 2."""
+        raise InputError(f"{message}; {self.prog} --help lists the options")
 
 
 def add_options(
@@ -94,8 +103,7 @@ def read_config(path: str, known: Iterable[str]) -> dict[str, Any]:
     yaml = needs("yaml", "train")
 
     try:
-        with open(path, encoding="utf-8") as file:
-            found = yaml.safe_load(file)
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     except UnicodeDecodeError as error:

@@ -141,8 +141,9 @@ def _or_gpu(backend, trained, options, passed_over):
         return backend, f"{reason}; paddle on a GPU: {' '.join(str(error).split())}"
     milliseconds = [_frame_milliseconds(each, trained) for each in (backend, other)]
     faster = backend if milliseconds[0] <= milliseconds[1] else other
-    return faster, (f"{faster.note}, measured here: {backend.name} {milliseconds[0]:.1f} ms a frame "
-                    f"on the CPU, {other.name} {milliseconds[1]:.1f} ms on {other.device}")
+    return faster, (f"{faster.note}, measured here: a frame takes {backend.name} "
+                    f"{milliseconds[0]:.1f} ms on the CPU, {other.name} {milliseconds[1]:.1f} ms "
+                    f"on {other.device}")
 
 
 def _because(backend, passed_over):

@@ -17,7 +17,7 @@ from elsr_paddle.engines.halide_cache import cached_library, is_cached, linker
 from elsr_paddle.errors import needs
 from elsr_paddle.networks.rewrites import at_lr, folded, interleaved, on_levels, raised, yuv420
 
-hl = needs("halide", "halide")
+hl = needs("halide")
 
 from elsr_paddle.engines.halide_kernel import Kernel, pack_parameters  # noqa: E402 - needs Halide
 

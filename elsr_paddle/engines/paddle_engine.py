@@ -59,7 +59,7 @@ class _Program(paddle.nn.Layer):
         super().__init__()
         self.graph = graph
         self._nodes = graph.nodes[1:-1] if leave_out else graph.nodes[1:]
-        for number, (name, array) in enumerate(graph.arrays.items()):
+        for number, array in enumerate(graph.arrays.values()):
             value = paddle.nn.initializer.Assign(np.ascontiguousarray(array))
             parameter = self.create_parameter(list(array.shape), default_initializer=value)
             self.add_parameter(f"array_{number}", parameter)

@@ -1,20 +1,23 @@
-"""Many inputs, one command: what becomes of each, and in which file."""
+"""Plan and carry out many inputs: which file each becomes, and how it went."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from elsr_paddle.enlarge.pictures import FORMATS, READABLE, Outcome, upscale_picture
-from elsr_paddle.enlarge.video import CONTAINERS, VIDEO_SUFFIXES, transcode
+from elsr_paddle.enlarge.pictures import Outcome, upscale_picture
+from elsr_paddle.enlarge.saving import FORMATS, READABLE
+from elsr_paddle.enlarge.video import CONTAINERS, transcode
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import natural_key
+from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 
 _WORKERS = 2  # pictures at a time: packing a PNG takes longer than the network, on one core
 
@@ -63,8 +66,8 @@ def plan_jobs(inputs, output):
 
     Raises
     ------
-    InputError if an input is missing, nothing is found, an output would overwrite an input, or two
-    inputs would have the same output.
+    InputError if an input is missing, nothing is found, an output would overwrite an input, two
+    inputs would have the same output, or several shall go into what is named like one file.
     """
     for path in inputs:
         if not path.exists():
@@ -72,13 +75,20 @@ def plan_jobs(inputs, output):
     if len(inputs) == 1 and inputs[0].is_file() and _names_file(output):
         jobs = [_single_job(inputs[0], output)]
     else:
-        if output.is_file():
-            raise InputError(f"expected a folder for several inputs but {output} is a file")
+        _check_folder(output)
         jobs = [job for path in inputs for job in _folder_jobs(path, output)]
     if not jobs:
         raise InputError(f"no pictures or videos in {', '.join(map(str, inputs))}")
     _check_outputs(jobs)
     return jobs
+
+
+def _check_folder(output):
+    if output.is_file():
+        raise InputError(f"expected a folder for several inputs but {output} is a file")
+    if _names_file(output) and output.suffix.lower() in {*FORMATS, *CONTAINERS}:
+        raise InputError(f"expected a folder for several inputs but {output} names a file; "
+                         f"leave {output.suffix} out")
 
 
 def _names_file(output):
@@ -132,8 +142,8 @@ def _is_video(path):
     try:
         with Image.open(path):
             return False
-    except (UnidentifiedImageError, OSError):
-        return True
+    except Exception as error:  # a picture's decoder raises anything on broken bytes
+        return isinstance(error, OSError)  # such as UnidentifiedImageError
 
 
 def _check_outputs(jobs):
@@ -154,6 +164,26 @@ def _same(path):
     return os.path.normcase(path.resolve())
 
 
+def lr_pixels(jobs):
+    """How many pixels there are to enlarge in all, by the headers of the pictures; None for films.
+
+    Parameters
+    ----------
+    jobs : list of Job
+    """
+    if any(job.video for job in jobs):
+        return None
+    return sum(_header_pixels(job.source) for job in jobs)
+
+
+def _header_pixels(path):
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height * getattr(picture, "n_frames", 1)
+    except Exception:  # decoders raise anything on broken bytes; who reads them says what is wrong
+        return 0
+
+
 def run_jobs(jobs, upscaler, *, overwrite=False, layout=None, encoder=None, progress=None):
     """Carry out jobs; one that fails does not stop the others.
 
@@ -170,14 +200,16 @@ def run_jobs(jobs, upscaler, *, overwrite=False, layout=None, encoder=None, prog
     ------
     Result of each job: of the pictures first, several at a time, then of the videos.
     """
+    stop = threading.Event()
     attempt = partial(_attempt, upscaler=upscaler, overwrite=overwrite, layout=layout,
-                      encoder=encoder or {}, progress=progress)
-    with ThreadPoolExecutor(_WORKERS) as pool:
+                      encoder=encoder or {}, progress=progress, stop=stop)
+    with ThreadPoolExecutor(_WORKERS) as pool, ExitStack() as leaving:
+        leaving.callback(stop.set)  # on Ctrl-C the pool waits for its threads, so end their work
         yield from pool.map(attempt, [job for job in jobs if not job.video])
     yield from map(attempt, [job for job in jobs if job.video])
 
 
-def _attempt(job, *, upscaler, overwrite, layout, encoder, progress):
+def _attempt(job, *, upscaler, overwrite, layout, encoder, progress, stop):
     """Carry out one job. A bug of ours is no failed job: it ends the run with its traceback."""
     if job.output.exists() and not overwrite:
         return Result(job, "skipped")
@@ -188,7 +220,7 @@ def _attempt(job, *, upscaler, overwrite, layout, encoder, progress):
             outcome = transcode(job.source, job.output, upscaler, layout=layout, progress=show,
                                 **encoder)
         else:
-            outcome = upscale_picture(job.source, job.output, upscaler, layout=layout)
+            outcome = upscale_picture(job.source, job.output, upscaler, layout=layout, stop=stop)
     except (InputError, OSError, MemoryError) as error:
         return Result(job, "failed", error=_one_line(error))
     return Result(job, "done", outcome, time.perf_counter() - start)

@@ -1,58 +1,26 @@
-"""Picture files to larger picture files, with all that belongs to them.
+"""Enlarge picture files, with all that belongs to them.
 
-`images.py` reads a picture for evaluation: eight bits of RGB. Here alpha, gray, CMYK, 16 bits,
+`imaging/io.py` reads a picture for evaluation: eight bits of RGB. Here alpha, gray, CMYK, 16 bits,
 EXIF, ICC profile, resolution and animation survive. Only Pillow decodes and encodes.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image
 
+from elsr_paddle.enlarge.metadata import metadata_of, turned_upright
+from elsr_paddle.enlarge.saving import ANIMATED, fitting, save, to_palette
 from elsr_paddle.enlarge.sizes import compare
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import atomic_write
 from elsr_paddle.imaging.resize import imresize
 
-# What each format can hold, best first, and how it is saved. Pillow's own defaults (JPEG and WebP
-# at quality 75, half the colour resolution) would undo what was gained.
-_GRAY_TO_COLOUR = ("L", "LA", "RGB", "RGBA")
-_JPEG = {"quality": 95, "subsampling": 0}
-FORMATS = {
-    ".png": ((*_GRAY_TO_COLOUR, "I;16"), {}),
-    ".jpg": (("L", "RGB", "CMYK"), _JPEG),
-    ".jpeg": (("L", "RGB", "CMYK"), _JPEG),
-    ".webp": (("RGB", "RGBA"), {"quality": 95}),
-    ".avif": (("RGB", "RGBA"), {"quality": 90, "subsampling": "4:4:4"}),
-    ".tif": ((*_GRAY_TO_COLOUR, "CMYK", "I;16"), {"compression": "tiff_deflate"}),
-    ".tiff": ((*_GRAY_TO_COLOUR, "CMYK", "I;16"), {"compression": "tiff_deflate"}),
-    ".bmp": (("L", "RGB", "RGBA"), {}),
-    ".gif": (("RGB", "RGBA"), {}),
-    ".jp2": (_GRAY_TO_COLOUR, {}),
-    ".tga": (_GRAY_TO_COLOUR, {}),
-    ".ppm": (("RGB",), {}),
-    ".pgm": (("L", "I;16"), {}),
-}
-READABLE = frozenset(FORMATS) | {
-    ".apng", ".dds", ".dib", ".ico", ".icns", ".jfif", ".jpe", ".pbm", ".pcx", ".pnm", ".psd",
-    ".sgi", ".xbm",
-}
-ANIMATED = {".gif": "GIF", ".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".tif": "TIFF",
-            ".tiff": "TIFF"}
-
-_ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
-_WIDTH, _HEIGHT = 0xA002, 0xA003  # PixelXDimension, PixelYDimension
-# Tags of a TIFF file that describe how it is stored, not what it shows; Pillow sets them anew.
-_STORAGE_TAGS = (254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323,
-                 324, 325, 330, 338, 339, 347, 530, 531, 532, 700, 34675, _ORIENTATION)
-
 _REACH = 4  # LR pixels that a network looks to each side
-_GIF_COLOURS = 255  # and one for "transparent"
 
 
 @dataclass
@@ -64,12 +32,14 @@ class Outcome:
     width, height : int, pixels of the output
     frames : int, 1 for a still picture
     warnings : list of str, what could not be kept
+    missing : str, how much of a film could not be read; empty for a stray packet at most.
     """
 
     width: int = 0
     height: int = 0
     frames: int = 0
     warnings: list[str] = field(default_factory=list)
+    missing: str = ""
 
     def warn(self, text):
         """Note what could not be kept, once."""
@@ -91,7 +61,7 @@ class _Layers:
     mode: str
 
 
-def upscale_picture(source, output, upscaler, *, layout=None):
+def upscale_picture(source, output, upscaler, *, layout=None, stop=None):
     """Enlarge a picture or an animation from file to file.
 
     Parameters
@@ -100,6 +70,8 @@ def upscale_picture(source, output, upscaler, *, layout=None):
     output : str or Path with a suffix of `FORMATS`; appears whole or not at all.
     upscaler : Upscaler
     layout : None, or "split" or "side" to put bicubic beside the result, see `compare`.
+    stop : threading.Event or None; soon after it is set, the work ends with CancelledError and no
+        file, even in an encoder that takes minutes.
 
     Returns
     -------
@@ -113,14 +85,33 @@ def upscale_picture(source, output, upscaler, *, layout=None):
     outcome = Outcome()
     with _opened(source) as picture:
         upscaler.plan(picture.height, picture.width)  # refuses a bomb before it is decoded
-        count = getattr(picture, "n_frames", 1)
+        with _decoding():
+            count = getattr(picture, "n_frames", 1)
         if count > 1 and picture.format in ANIMATED.values():
-            _upscale_animation(picture, count, output, upscaler, layout, outcome)
+            _upscale_animation(picture, count, output, upscaler, layout, outcome, stop)
         else:
             if count > 1:
                 outcome.warn(f"only the first of {count} pictures in the file was taken")
-            _upscale_still(picture, output, upscaler, layout, outcome)
+            _upscale_still(picture, output, upscaler, layout, outcome, stop)
     return outcome
+
+
+def upscale_image(picture, upscaler):
+    """Enlarge a picture that is in memory, without its metadata.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image of any mode
+    upscaler : Upscaler
+
+    Returns
+    -------
+    PIL.Image.Image of mode L, LA, RGB, RGBA, CMYK or I;16, the one nearest to that of `picture`
+    """
+    with _decoding():
+        picture.load()
+        layers = _split(picture)
+    return _join(_upscale_layers(layers, upscaler, None))
 
 
 @contextmanager
@@ -130,40 +121,68 @@ def _opened(path):
         picture = Image.open(path)
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
-    except Exception as error:  # decoders raise anything on broken bytes; only Pillow runs here
+    except Exception as error:  # as in _decoding
         raise _unreadable(error) from error
     with picture:
         yield picture
 
 
-def _unreadable(error):
-    text = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"no picture that can be read: {text}")
-
-
-def _decoded(picture, number=None):
-    """Decode the picture, or its frame of that number, whole."""
+@contextmanager
+def _decoding():
+    """Around calls of Pillow's decoders alone: on broken bytes they raise anything."""
     try:
-        if number is not None:
-            picture.seek(number)
-        picture.load()
-    except Exception as error:  # as in _opened
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
         raise _unreadable(error) from error
-    return picture
 
 
-def _upscale_still(picture, output, upscaler, layout, outcome):
+def _unreadable(error):
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"no picture that can be read: {reason}")
+
+
+def _upscale_still(picture, output, upscaler, layout, outcome, stop):
+    suffix = Path(output).suffix.lower()
+    with _decoding():
+        upright = _decoded(picture, outcome)
+        layers = _split(upright)
+    layers = _upscale_layers(layers, upscaler, layout)
+    kept = metadata_of(picture, layers.colour.shape[:2], outcome, tiff=suffix in (".tif", ".tiff"))
+    enlarged = fitting(_join(layers), suffix, kept, outcome)
+    if suffix == ".gif":
+        enlarged = to_palette(enlarged)
+    save(enlarged, output, kept, outcome, stop=stop)
+    outcome.width, outcome.height, outcome.frames = *enlarged.size, 1
+
+
+def _decoded(picture, outcome):
+    """The whole picture, upright; with the alpha that a BMP may hide."""
     deep_colour = picture.tile and "16" in str(picture.tile[0][3]) and picture.mode[:2] == "RGB"
     if deep_colour:
         outcome.warn("16 bits a channel were read as 8 (gray pictures keep their 16)")
-    upright = ImageOps.exif_transpose(_decoded(picture))
-    layers = _upscale_layers(_split(upright), upscaler, layout)
-    kept = {**_texts(picture), **_metadata(upright, layers.colour.shape[:2])}
-    enlarged = _fitting(_join(layers), output, kept, outcome)
-    if Path(output).suffix.lower() == ".gif":
-        enlarged = _to_palette(enlarged)
-    _save(enlarged, output, kept)
-    outcome.width, outcome.height, outcome.frames = *enlarged.size, 1
+    alpha = _spare_bytes(picture)
+    picture.load()
+    upright = turned_upright(picture, outcome)
+    if alpha is not None:
+        upright.putalpha(Image.fromarray(alpha))
+    return upright
+
+
+def _spare_bytes(picture):
+    """The fourth byte of each pixel of a 32-bit BMP, uint8 (H, W), where it can only be alpha.
+
+    The format leaves that byte open and Pillow passes it over. Many programs, Pillow among them,
+    write alpha there; others always zero, or always 255.
+    """
+    if picture.format != "BMP" or not picture.tile or picture.tile[0][3][0] != "BGRX":
+        return None
+    offset, (_, stride, direction) = picture.tile[0][2:]
+    picture.fp.seek(offset)
+    rows = np.frombuffer(picture.fp.read(stride * picture.height), np.uint8).reshape(-1, stride)
+    alpha = rows[::direction, 3:4 * picture.width:4]
+    return alpha.copy() if alpha.max() > 0 and alpha.min() < 255 else None
 
 
 def _split(picture):
@@ -176,7 +195,8 @@ def _split(picture):
         return _Layers(255 - array[..., :3], 255 - array[..., 3], "CMYK")
     if picture.mode in ("LA", "RGBA"):
         colour, alpha = array[..., :-1], array[..., -1]
-        return _Layers(_spread_under_transparency(colour, alpha).squeeze(), alpha, picture.mode)
+        colour = _spread_under_transparency(colour, alpha)
+        return _Layers(colour[..., 0] if picture.mode == "LA" else colour, alpha, picture.mode)
     return _Layers(array, None, picture.mode)
 
 
@@ -215,12 +235,21 @@ def _spread_under_transparency(colour, alpha):
     hidden = alpha == 0
     if not hidden.any():
         return colour
-    box = (2 * _REACH + 1, 2 * _REACH + 1)
-    opacity = np.float32(alpha)[..., None]
-    near = cv2.blur(colour * opacity, box).reshape(colour.shape)
-    weight = cv2.blur(opacity, box)[..., None]
-    spread = np.rint(near / np.maximum(weight, 1e-6)).astype(np.uint8)
-    return np.where(hidden[..., None] & (weight > 0), spread, colour)
+    opacity = alpha[..., None].astype(np.uint32)
+    weight = _sums_around(opacity)
+    near = _sums_around(colour * opacity)
+    spread = (near + weight // 2) // np.maximum(weight, 1)
+    return np.where(hidden[..., None] & (weight > 0), spread, colour).astype(np.uint8)
+
+
+def _sums_around(values):
+    """Sums over all pixels within `_REACH`; uint32 (H, W, C), exact even where totals wrap."""
+    for axis in (0, 1):
+        margin = [(0, 0)] * 3
+        margin[axis] = (_REACH + 1, _REACH)
+        totals = np.moveaxis(np.cumsum(np.pad(values, margin), axis, dtype=np.uint32), axis, 0)
+        values = np.moveaxis(totals[2 * _REACH + 1:] - totals[:-2 * _REACH - 1], 0, axis)
+    return values
 
 
 def _upscale_layers(layers, upscaler, layout):
@@ -257,124 +286,51 @@ def _join(layers):
     return Image.fromarray(array)
 
 
-def _metadata(picture, size):
-    """ICC profile, resolution, EXIF, XMP and comments of a picture, as `save` takes them."""
-    names = ("icc_profile", "dpi", "xmp", "comment")
-    kept = {name: picture.info[name] for name in names if picture.info.get(name)}
-    exif = picture.getexif()
-    for tag in _STORAGE_TAGS:
-        exif.pop(tag, None)
-    details = exif.get_ifd(_EXIF_IFD)
-    details.update({tag: length for tag, length in ((_HEIGHT, size[0]), (_WIDTH, size[1]))
-                    if tag in details})
-    if len(exif):
-        kept["exif"] = exif
-    return kept
-
-
-def _texts(picture):
-    """The texts of a PNG, as `save` takes them; EXIF and XMP, which hide among them, go apart."""
-    texts = PngImagePlugin.PngInfo()
-    for name, text in getattr(picture, "text", {}).items():
-        if not name.lower().startswith(("xml:", "raw profile")):
-            texts.add_itxt(name, text)
-    return {"pnginfo": texts} if texts.chunks else {}
-
-
-def _fitting(picture, output, kept, outcome):
-    """Convert to the nearest mode that the output's format can hold; say what that costs."""
-    modes = FORMATS[Path(output).suffix.lower()][0]
-    if picture.mode in modes:
-        return picture
-    if picture.mode == "CMYK":
-        outcome.warn("CMYK became RGB: the output's format has no CMYK")
-        return _cmyk_to_rgb(picture, kept)
-    if picture.mode == "I;16":
-        outcome.warn("16 bits became 8: the output's format has no more")
-        gray = (np.asarray(picture, np.uint32) + 128) // 257
-        return _fitting(Image.fromarray(gray.astype(np.uint8)), output, kept, outcome)
-    alpha = picture.mode in ("LA", "RGBA")
-    if alpha and "RGBA" not in modes:
-        outcome.warn("transparency was laid on white: the output's format has none")
-        white = Image.new("RGBA", picture.size, "white")
-        white.alpha_composite(picture.convert("RGBA"))
-        return white.convert("RGB" if "RGB" in modes else "L")
-    if picture.mode != "L" and modes[0] == "L" and "RGB" not in modes:
-        outcome.warn("colour became gray: the output's format has none")
-        return picture.convert("L")
-    return picture.convert("RGBA" if alpha else "RGB")
-
-
-def _cmyk_to_rgb(picture, kept):
-    """By the inks' own profile if the file has one, which then no longer applies."""
-    profile = kept.pop("icc_profile", None)
-    if profile is None:
-        return picture.convert("RGB")
-    try:
-        inks = ImageCms.ImageCmsProfile(ImageCms.io.BytesIO(profile))
-        screen = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(picture, inks, screen, outputMode="RGB")
-    except ImageCms.PyCMSError:
-        return picture.convert("RGB")
-
-
-def _save(picture, output, kept, **animation):
-    """Write whole or not at all; Pillow's complaints become ours."""
-    suffix = Path(output).suffix.lower()
-    try:
-        with atomic_write(output) as temporary:
-            picture.save(temporary, **{**FORMATS[suffix][1], **kept, **animation})
-    except (ValueError, TypeError, OverflowError) as error:  # of Pillow: size, mode, metadata
-        raise InputError(f"cannot write {output}: {error}") from error
-
-
-def _upscale_animation(picture, count, output, upscaler, layout, outcome):
+def _upscale_animation(picture, count, output, upscaler, layout, outcome, stop):
     """Frame by frame, composed as a viewer shows them; their times and the loop are kept."""
     suffix = Path(output).suffix.lower()
     if suffix not in ANIMATED:
         raise InputError(f"it has {count} frames but {suffix} holds one; choose .gif, "
                          ".png, .webp or a video format such as .mp4")
     plan = upscaler.plan(picture.height, picture.width)
-    durations, transparent = _survey(picture, count)
-    kept = _metadata(picture, (plan.height, plan.width))
-    frames = _enlarged_frames(picture, count, "RGBA" if transparent else "RGB", upscaler, layout)
+    with _decoding():
+        durations, transparent = _survey(picture, count, upscaler)
+    kept = metadata_of(picture, (plan.height, plan.width), outcome, tiff=suffix[:4] == ".tif")
+    frames = _frames(picture, count, "RGBA" if transparent else "RGB", outcome, stop)
+    frames = (_join(_upscale_layers(layers, upscaler, layout)) for layers in frames)
     if suffix == ".gif":
-        frames = map(_to_palette, frames)
+        frames = map(to_palette, frames)
     else:  # Pillow goes through the frames of the other formats twice
         upscaler.check_pixels(count * plan.height * plan.width)
     first = next(frames)
-    _save(first, output, kept, save_all=True,
-          append_images=frames if suffix == ".gif" else list(frames),
-          **_timing(picture, suffix, durations, transparent))
+    save(first, output, kept, outcome, stop=stop, save_all=True,
+         append_images=frames if suffix == ".gif" else list(frames),
+         **_timing(picture, suffix, durations, transparent))
     outcome.width, outcome.height, outcome.frames = *first.size, count
 
 
-def _survey(picture, count):
+def _survey(picture, count, upscaler):
     """How long each frame stands, in ms, and whether any of them lets the background through."""
     durations, transparent = [], False
     for number in range(count):
-        _decoded(picture, number)
+        picture.seek(number)
+        upscaler.plan(picture.height, picture.width)  # pages of a TIFF have a size each
+        picture.load()
         durations.append(picture.info.get("duration", 0))
         transparent = transparent or picture.has_transparency_data
     return durations, transparent
 
 
-def _enlarged_frames(picture, count, mode, upscaler, layout):
+def _frames(picture, count, mode, outcome, stop):
+    """Yield the frames as _Layers, until `stop` is set."""
     for number in range(count):
-        frame = ImageOps.exif_transpose(_decoded(picture, number)).convert(mode)
-        yield _join(_upscale_layers(_split(frame), upscaler, layout))
-
-
-def _to_palette(frame):
-    """Colours of a GIF frame: octree, twenty times faster than Pillow's default and as good."""
-    palette = frame.convert("RGB").quantize(_GIF_COLOURS, Image.Quantize.FASTOCTREE)
-    if frame.mode == "RGBA":
-        hidden = np.asarray(frame)[..., 3] < 128
-        colours = palette.getpalette()
-        palette = Image.fromarray(np.where(hidden, _GIF_COLOURS, palette).astype(np.uint8))
-        palette.putpalette([*colours, *[0] * (768 - len(colours))])
-        palette.info["transparency"] = _GIF_COLOURS
-    return palette
+        if stop is not None and stop.is_set():
+            raise CancelledError
+        with _decoding():
+            picture.seek(number)
+            picture.load()
+            layers = _split(turned_upright(picture, outcome).convert(mode))
+        yield layers
 
 
 def _timing(picture, suffix, durations, transparent):

@@ -1,14 +1,14 @@
-"""From a picture to the size that was asked for: which network, and what comes after it."""
+"""Bring a picture to the size that was asked for: which network, and what comes after it."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from elsr_paddle.errors import InputError
+from elsr_paddle.imaging.luma import rgb_to_luma
 from elsr_paddle.imaging.resize import imresize
 
 # 8-bit passes for a picture of 16 bits: their mean tells 16 * 255 levels apart, twelve bits.
@@ -154,7 +154,7 @@ def run_network(engine, image):
     if engine.channels == 1:
         return engine.upscale_plane(image)
     colour = engine.upscale(np.repeat(image[..., None], 3, axis=2))
-    return cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
+    return rgb_to_luma(colour)
 
 
 def upscale_deep(upscale, image, passes):

@@ -1,14 +1,15 @@
-"""What is shown to people: text tables, training curves, comparisons of pictures.
+"""Draw training curves, comparisons of images, costs and the frames of a clip.
 
 Drawn with matplotlib's Agg canvas through Figure objects, never through pyplot: no window, no state
-shared with a notebook. Every picture is written whole or not at all.
+shared with a notebook. Every file is written whole or not at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -16,6 +17,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
 from elsr_paddle.errors import InputError
+from elsr_paddle.evaluation.compare import Item
+from elsr_paddle.evaluation.results import BICUBIC
 from elsr_paddle.files import atomic_write
 
 # Okabe and Ito's palette, told apart by colour-blind readers; lines differ in dashes as well.
@@ -24,44 +27,10 @@ _DASHES = ("--", "-", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 BICUBIC_COLOUR, SR_COLOUR = COLOURS[:2]
 _DPI = 120
 
-
-def table(headers, rows):
-    """Rows of figures as an aligned table, readable in a terminal and in Markdown alike.
-
-    Parameters
-    ----------
-    headers : sequence of str, one per column.
-    rows : sequence of sequences of str, int, float or None; floats get two decimals, None "-".
-
-    Returns
-    -------
-    str without a final newline; the first column is flush left, the others flush right.
-
-    Raises
-    ------
-    InputError if a row has another length than the headers.
-    """
-    lines = [list(headers), *([_cell(value) for value in row] for row in rows)]
-    if any(len(line) != len(headers) for line in lines):
-        raise InputError(f"expected rows of {len(headers)} cells but got {[len(x) for x in lines]}")
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(headers))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(_table_line(line, widths) for line in [lines[0], rule, *lines[1:]])
+Crop = tuple[int, int, int, int]  # top, left, height, width, in HR pixels
 
 
-def _cell(value):
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if isinstance(value, (float, np.floating)) else str(value)
-
-
-def _table_line(cells, widths):
-    first = cells[0].ljust(widths[0])
-    others = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:]))
-    return "| " + " | ".join([first, *others]) + " |"
-
-
-def losses_figure(path, runs):
+def losses_figure(path: str | Path, runs: dict[int | str, Sequence[dict]]) -> None:
     """Draw the loss and the validation PSNR of several stages side by side, a column each.
 
     A column has its own axes: stages differ in scale (x2, x4) and in loss (L1, L2), so that common
@@ -69,7 +38,7 @@ def losses_figure(path, runs):
 
     Parameters
     ----------
-    path : str or Path of the PNG.
+    path : str or Path of the PNG
     runs : dict, stage number or label -> list of dict, the lines of its `metrics.jsonl`: all have
         `step`, training lines `loss`, validation lines `psnr_rgb_db`, `psnr_y_db` and
         `bicubic_rgb_db`, `bicubic_y_db`.
@@ -127,12 +96,18 @@ def _draw_validation(axis, metrics, colour):
     axis.legend(fontsize="small")
 
 
-def still_figure(path, title, images, psnr_db, crop=None):
-    """Draw one picture as several methods give it, whole above and an enlarged crop below.
+def still_figure(
+    path: str | Path,
+    title: str,
+    images: dict[str, np.ndarray],
+    psnr_db: dict[str, float],
+    crop: Crop | None = None,
+) -> None:
+    """Draw one image as several methods give it, whole above and an enlarged crop below.
 
     Parameters
     ----------
-    path : str or Path of the PNG.
+    path : str or Path of the PNG
     title : str above all of it.
     images : dict, label -> uint8 array (H, W, 3) RGB, drawn in order; the last one is the HR image.
         Smaller ones (the LR image) are enlarged by repeating pixels.
@@ -146,14 +121,14 @@ def still_figure(path, title, images, psnr_db, crop=None):
     """
     if len(images) < 2:
         raise InputError(f"expected two images or more to compare but got {list(images)}")
-    shape = list(images.values())[-1].shape
-    same_size = {label: _enlarged(image, shape) for label, image in images.items()}
+    height, width = list(images.values())[-1].shape[:2]
     crop = crop or _most_different(images)
-    _check_crop(crop, shape)
-    cell_height = float(np.clip(3.6 * shape[0] / shape[1], 1.4, 6.0))
+    _check_crop(crop, height, width)
+    cell_height = float(np.clip(3.6 * height / width, 1.4, 6.0))  # inches
     figure = Figure(figsize=(3.7 * len(images), 2 * cell_height + 0.9), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False)
-    for (above, below), (label, image) in zip(axes.T, same_size.items()):
+    for (above, below), (label, image) in zip(axes.T, images.items()):
+        image = _repeated(image, height, width)
         _draw_whole(above, image, crop)
         _draw_crop(below, image, crop)
         above.set_title(_with_psnr(label, psnr_db), fontsize=12)
@@ -161,47 +136,54 @@ def still_figure(path, title, images, psnr_db, crop=None):
     save_figure(figure, path)
 
 
-def networks_figure(path, title, item, crop=None):
-    """As `still_figure`, of one picture as bicubic and several networks give it.
+def item_figure(path: str | Path, title: str, item: Item, crop: Crop | None = None) -> None:
+    """As `still_figure`, of one image as bicubic and networks give it.
 
     Parameters
     ----------
     path, title, crop : as for `still_figure`
-    item : evaluation.Item
+    item : Item
     """
-    restored = {name.upper(): found.image for name, found in item.restored.items()}
-    psnr_db = {name.upper(): found.score.psnr_db for name, found in item.restored.items()}
-    images = {"LR": item.lr, "bicubic": item.bicubic, **restored, "HR": item.hr}
-    still_figure(path, title, images, {"bicubic": item.bicubic_score.psnr_db, **psnr_db}, crop)
+    restored = {name.upper(): found for name, found in item.restored.items()}
+    images = {"LR": item.lr, BICUBIC: item.bicubic,
+              **{name: found.image for name, found in restored.items()}, "HR": item.hr}
+    psnr_db = {BICUBIC: item.bicubic_score.psnr_db,
+               **{name: found.score.psnr_db for name, found in restored.items()}}
+    still_figure(path, title, images, psnr_db, crop)
 
 
-def _enlarged(image, shape):
-    height, width = shape[:2]
-    if image.shape[:2] == (height, width):
-        return image
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
+def _repeated(image, height, width):
+    """An image of height x width, each pixel of a smaller one repeated."""
+    rows = np.arange(height) * image.shape[0] // height
+    columns = np.arange(width) * image.shape[1] // width
+    return image[rows[:, None], columns]
 
 
 def _most_different(images):
-    """The window, a fifth of the picture's sides, where two methods differ most."""
+    """The window, a fifth of the image's sides, where two methods differ most."""
     *others, hr = images.values()
     methods = [image for image in others if image.shape == hr.shape]
     first, *_, last = [*methods, hr] if len(methods) < 2 else methods
-    difference = np.square(first.astype(np.float32) - last).sum(axis=2)  # (H, W)
+    difference = np.square(first.astype(np.float64) - last).sum(axis=2)  # (H, W)
     height, width = (min(side, max(24, side // 5)) for side in hr.shape[:2])
-    sums = cv2.boxFilter(
-        difference, -1, (width, height), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT
-    )
-    inside = sums[: hr.shape[0] - height + 1, : hr.shape[1] - width + 1]
-    top, left = np.unravel_index(inside.argmax(), inside.shape)
+    sums = _window_sums(difference, height, width)
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
     return int(top), int(left), height, width
 
 
-def _check_crop(crop, shape):
+def _window_sums(values, height, width):
+    """The sum over each window of height x width inside an array (H, W), by its top left."""
+    total = np.pad(values, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    rows = total[height:] - total[:-height]  # (H - height + 1, W + 1)
+    return rows[:, width:] - rows[:, :-width]
+
+
+def _check_crop(crop, image_height, image_width):
     top, left, height, width = crop
-    fits = min(top, left) >= 0 and top + height <= shape[0] and left + width <= shape[1]
+    fits = min(top, left) >= 0 and top + height <= image_height and left + width <= image_width
     if not (fits and height > 0 and width > 0):
-        raise InputError(f"expected a crop inside {shape[1]}x{shape[0]} pixels but got {crop}")
+        raise InputError(f"expected a crop inside {image_width}x{image_height} pixels "
+                         f"but got {crop}")
 
 
 def _draw_whole(axis, image, crop):
@@ -226,20 +208,30 @@ def _with_psnr(label, psnr_db):
 
 @dataclass(frozen=True)
 class CostPoint:
-    """A method for `cost_figure`."""
+    """A method in `cost_figure`.
+
+    Attributes
+    ----------
+    label : str
+    multiply_adds : int, or None for what costs next to nothing: it becomes a line across.
+    psnr_db : float
+    ours : bool
+    """
 
     label: str
-    multiply_adds: int | None  # None draws a line across: what costs next to nothing
+    multiply_adds: int | None
     psnr_db: float
     ours: bool = False
 
 
-def cost_figure(path, points, title="PSNR against cost"):
+def cost_figure(
+    path: str | Path, points: Sequence[CostPoint], title: str = "PSNR against cost"
+) -> None:
     """Draw the PSNR of methods against their multiply-adds, the latter on a logarithmic axis.
 
     Parameters
     ----------
-    path : str or Path of the PNG.
+    path : str or Path of the PNG
     points : sequence of CostPoint; labels keep clear of each other and of the dots where they can.
     title : str
 
@@ -247,18 +239,14 @@ def cost_figure(path, points, title="PSNR against cost"):
     ------
     InputError if no point has a cost.
     """
-    dots = [point for point in points if point.multiply_adds is not None]
-    if not dots:
+    costs = [point.multiply_adds for point in points if point.multiply_adds is not None]
+    if not costs:
         raise InputError("expected a method with a number of multiply-adds but got none")
+    levels = [point.psnr_db for point in points]
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axis = figure.subplots()
-    for point in dots:
-        style = _OURS if point.ours else _OTHERS
-        axis.plot(point.multiply_adds, point.psnr_db, ls="none", mec="black", mew=0.6, **style)
     for point in points:
-        if point.multiply_adds is None:
-            axis.axhline(point.psnr_db, ls="--", color=COLOURS[6], linewidth=1)
-    costs, levels = [p.multiply_adds for p in dots], [p.psnr_db for p in points]
+        _draw_cost(axis, point)
     axis.set(xscale="log", xlim=(min(costs) / 2.5, max(costs) * 4), title=title, ylabel="PSNR (dB)",
              ylim=(min(levels) - 0.25, max(levels) + 0.25),
              xlabel="multiply-adds for a frame of 320×180")  # fmt: skip
@@ -270,10 +258,21 @@ def cost_figure(path, points, title="PSNR against cost"):
 
 _OURS = {"marker": "*", "color": BICUBIC_COLOUR, "ms": 15}
 _OTHERS = {"marker": "o", "color": SR_COLOUR, "ms": 7}
+
+
+def _draw_cost(axis, point):
+    if point.multiply_adds is None:
+        axis.axhline(point.psnr_db, ls="--", color=COLOURS[6], linewidth=1)
+    else:
+        style = _OURS if point.ours else _OTHERS
+        axis.plot(point.multiply_adds, point.psnr_db, ls="none", mec="black", mew=0.6, **style)
+
+
 _DOT_PIXELS = 10  # half the side of what a dot covers
 # Where a label may stand: offset from its dot in points, and which of its sides is there.
 _PLACES = (((10, 0), "left", "center"), ((-10, 0), "right", "center"),
            ((0, 9), "center", "bottom"), ((0, -9), "center", "top"))  # fmt: skip
+_PLACES_ON_A_LINE = (((-6, 3), "right", "bottom"),)
 
 
 def _label_points(figure, axis, points):
@@ -282,29 +281,37 @@ def _label_points(figure, axis, points):
     figure.set_layout_engine("none")
     right = axis.get_xlim()[1]
     anchors = [(point.multiply_adds or right, point.psnr_db) for point in points]
-    dots = [Bbox.from_extents(*(where - _DOT_PIXELS), *(where + _DOT_PIXELS))
-            for where in map(axis.transData.transform, anchors)]  # fmt: skip
-    taken = [dot for dot, point in zip(dots, points) if point.multiply_adds is not None]
+    taken = [_dot_box(axis, anchor) for anchor, point in zip(anchors, points)
+             if point.multiply_adds is not None]
     for point, anchor in zip(points, anchors):
-        weight = "bold" if point.ours else "normal"
         label = axis.annotate(point.label, anchor, (0, 0), textcoords="offset points",
-                              weight=weight)
-        places = _PLACES if point.multiply_adds is not None else (((-6, 3), "right", "bottom"),)
-        for offset, horizontal, vertical in places:
-            label.set(position=offset, ha=horizontal, va=vertical)
-            box = label.get_window_extent()
-            inside = all(axis.bbox.contains(*corner) for corner in (box.min, box.max))
-            if inside and not box.count_overlaps(taken):
-                break
-        taken.append(box)
+                              weight="bold" if point.ours else "normal")
+        on_a_line = point.multiply_adds is None
+        taken.append(_place_label(axis, label, _PLACES_ON_A_LINE if on_a_line else _PLACES, taken))
 
 
-def frames_figure(path, series):
+def _dot_box(axis, anchor):
+    where = axis.transData.transform(anchor)
+    return Bbox.from_extents(*(where - _DOT_PIXELS), *(where + _DOT_PIXELS))
+
+
+def _place_label(axis, label, places, taken):
+    """Put a label at the first place that is free, else at the last one; its box in pixels."""
+    for offset, horizontal, vertical in places:
+        label.set(position=offset, ha=horizontal, va=vertical)
+        box = label.get_window_extent()
+        inside = all(axis.bbox.contains(*corner) for corner in (box.min, box.max))
+        if inside and not box.count_overlaps(taken):
+            break
+    return box
+
+
+def frames_figure(path: str | Path, series: dict[str, Sequence[float]]) -> None:
     """Draw the PSNR of every frame of a clip, a line for each method.
 
     Parameters
     ----------
-    path : str or Path of the PNG.
+    path : str or Path of the PNG
     series : dict, label -> sequence of float, dB, one per frame; infinite ones (equal frames) are
         left out of the line and of the mean.
     """
@@ -322,7 +329,7 @@ def frames_figure(path, series):
     save_figure(figure, path)
 
 
-def save_figure(figure, path):
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=_DPI, metadata={"Software": None})

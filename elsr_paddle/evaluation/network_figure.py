@@ -1,168 +1,285 @@
-"""A drawing of a network, made from the network itself."""
+"""Draw a network from its description: boxes in the order they run, skips as arcs over them.
+
+All places are in inches. A network of more than `ROW` boxes wraps into rows.
+"""
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
-from itertools import combinations
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 
 from elsr_paddle.evaluation.figures import save_figure
+from elsr_paddle.evaluation.published import FRAME_PIXELS
+from elsr_paddle.networks import operations as ops
+from elsr_paddle.networks.graph import Graph
+from elsr_paddle.networks.network import Network
+
+ROW = 10  # boxes in a row at most
+_CONVOLUTION, _OTHER, _END = "#CFE5F3", "#F8E3D3", "#F2F2F2"
+_JOINTS = {ops.Add: "+", ops.ChannelScale: "x"}  # drawn as a sign between the boxes
+_BOX, _BOX_PITCH, _HALF_HEIGHT = 0.7, 1.8, 0.83  # half width, centre to centre, half height
+_LINE = 17  # characters that fit the width of a box
+_JOINT, _JOINT_PITCH = 0.13, 0.5  # radius, room between the boxes
+_LABEL = 1.07  # from the middle of a box down to the shape of its output
+_FOOT, _FOOT_OF_LAST = 1.6, 1.3  # from the middle of a row down to its end
+_CHANNEL = 1.4  # from the middle of a row down to the line that leads to the next one
+_LEVEL = 0.3  # between arcs above each other
+_MARGIN = 0.3  # between what lies outside the boxes
+_CORNER = 0.2  # radius
+_BRANCH = 0.14  # from the edge of a box to where an arc leaves or comes down
+_HEADER = 0.5  # height of the title
 
 
-def architecture_figure(path, model):
-    """Draw a network from what it does: its layers in the order they run, and how they connect.
+@dataclass(frozen=True)
+class Element:
+    """A box, or the sign of a sum or product, in its place.
 
-    A copy of it is run once on noise. What each layer reads is compared with what was computed
-    before it, so connections, sums among them, show in the drawing without being described.
+    Attributes
+    ----------
+    lines : tuple of str, the text of a box, its name first
+    colour : str, of a box
+    shape : str, of its output, such as `48 × H × W`
+    sign : str, "+" or "x"; empty for a box
+    sources : tuple of int, the elements that it reads
+    row : int, from the top
+    x : float, inches to its middle
+    """
+
+    lines: tuple[str, ...]
+    colour: str
+    shape: str
+    sign: str
+    sources: tuple[int, ...]
+    row: int = 0
+    x: float = 0.0
+
+    @property
+    def half_width(self) -> float:
+        """Inches."""
+        return _JOINT if self.sign else _BOX
+
+
+def network_figure(path: str | FilePath, network: Network) -> None:
+    """Draw a network: its operations, what each gives, and the cost of all.
 
     Parameters
     ----------
-    path : str or Path of the PNG.
-    model : paddle.nn.Layer, tensor (1, C, H, W) -> tensor (1, c, sH, sW).
+    path : str or Path of the PNG
+    network : Network
     """
-    from elsr_paddle.models import count_parameters, multiply_adds
-
-    nodes = _traced(model)
-    figure = Figure(figsize=(1.8 * len(nodes), 3.6))
-    axis = figure.add_axes((0, 0, 1, 0.88))
-    axis.set(xlim=(-0.5, len(nodes) - 0.5), ylim=(-0.75, 0.85))
-    axis.set_axis_off()
-    for index, node in enumerate(nodes):
-        _draw_node(axis, index, node)
-        _draw_arrows(axis, index, node)
-    figure.suptitle(
-        f"{type(model).__name__}: {count_parameters(model):,} parameters, "
-        f"{multiply_adds(model, 180, 320) / 1e6:.2f} M multiply-adds for a frame of 320×180",
-        fontsize=14,
-    )
-    save_figure(figure, path)
+    graph = network.graph
+    elements = arranged(graph)
+    count = sum(math.prod(shape) for shape in graph.parameters().values())
+    title = (f"{network.name.upper()}: {count:,} parameters, "
+             f"{_rounded_cost(FRAME_PIXELS * graph.multiply_adds)} multiply-adds "
+             "for a frame of 320×180")
+    save_figure(_Drawing(elements).figure(title), path)
 
 
-_TRACE_SIZE = (8, 12)  # height, width of the noise: any small size whose sides differ
-_CONVOLUTION, _OTHER, _END = "#CFE5F3", "#F8E3D3", "#F2F2F2"
+def _rounded_cost(multiply_adds):
+    return f"{multiply_adds / 1e6:.2f} M" if multiply_adds < 1e9 else f"{multiply_adds / 1e9:.2f} G"
 
 
-@dataclass
-class _Node:
-    """One box of the drawing: a layer that ran, or the input or output of the network."""
-
-    lines: list  # of str, the first one its name
-    value: object  # its output, tensor
-    colour: str
-    sources: list = field(default_factory=list)  # indices of the nodes whose sum it reads
+def arranged(graph: Graph) -> list[Element]:
+    """The elements of a drawing in their places, one a node and the output as the last."""
+    elements = [_element(graph, index) for index in range(len(graph.nodes))]
+    elements.append(Element(("output",), _END, elements[-1].shape, "", (len(elements) - 1,)))
+    return _placed(elements)
 
 
-def _traced(model):
-    """The boxes of a network, found by running a copy of it once on noise, with noise for weights.
+def _element(graph, index):
+    node = graph.nodes[index]
+    sign = _JOINTS.get(type(node.op), "")
+    lines, colour = ((), "") if sign else _described(node.op)
+    shape = _symbolic(graph.widths[index], graph.resolutions[index])
+    return Element(lines, colour, shape, sign, node.sources)
 
-    Real weights may be zero or pass their input on, and so hide which layer reads which.
+
+def _described(op):
+    """The lines of a box and its colour."""
+    if isinstance(op, ops.Input):
+        return (op.title,), _END
+    count = sum(math.prod(shape) for shape in op.parameters().values())
+    cost = f"{count:,} parameters" if count else "no parameters"
+    if isinstance(op, ops.Conv):
+        return (op.name, f"Conv {op.kernel}×{op.kernel}", f"{op.inputs} → {op.outputs} channels",
+                cost), _CONVOLUTION
+    words = op.describe().replace(" x", " ×")
+    return ((op.name, words, cost) if count else (words, cost)), _OTHER
+
+
+def _symbolic(channels, resolution):
+    """A shape as `C × sH × sW`; that of a mean over the image as `C × 1 × 1`."""
+    if resolution == 0:
+        return f"{channels} × 1 × 1"
+    factor = resolution if resolution > 1 else ""
+    return f"{channels} × {factor}H × {factor}W"
+
+
+def _placed(elements):
+    """The elements from left to right, in rows of `ROW` boxes at most."""
+    placed, row, x, boxes = [], 0, 0.0, 0
+    for element in elements:
+        if boxes == ROW and not element.sign:
+            row, x, boxes = row + 1, 0.0, 0
+        pitch = _JOINT_PITCH if element.sign else _BOX_PITCH
+        placed.append(replace(element, row=row, x=x + pitch / 2))
+        x, boxes = x + pitch, boxes + (not element.sign)
+    return placed
+
+
+@dataclass(frozen=True)
+class _Arc:
+    """A connection over the boxes, from element to element."""
+
+    source: int
+    target: int
+
+
+class _Drawing:
+    """The elements of a network as a figure.
+
+    Parameters
+    ----------
+    elements : list of Element
     """
-    from elsr_paddle.framework import paddle
 
-    rng = np.random.default_rng(0)
-    model = copy.deepcopy(model)
-    for parameter in model.parameters():
-        parameter.set_value(rng.normal(0, 0.3, parameter.shape).astype(np.float32))
-    layers = [(name, layer) for name, layer in model.named_sublayers() if not layer.sublayers()]
-    channels = next(layer.weight.shape[1] for _, layer in layers if _is_convolution(layer))
-    noise = rng.random((1, channels, *_TRACE_SIZE), dtype=np.float32)
-    nodes = [_Node(["input"], paddle.to_tensor(noise), _END)]
-    hooks = [layer.register_forward_post_hook(_recorder(nodes, name)) for name, layer in layers]
-    try:
-        with paddle.no_grad():
-            output = model(nodes[0].value)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [*nodes, _Node(["output"], output, _END, _sources(nodes, output))]
+    def __init__(self, elements):
+        self._elements = elements
+        self._arcs = [_Arc(source, target) for target, element in enumerate(elements)
+                      for source in element.sources if source != target - 1]
+        self._arcs.sort(key=lambda arc: arc.target - arc.source)  # the short ones inside
+        self._right = max(element.x + _BOX_PITCH / 2 for element in elements)
+        self._levels = self._find_levels()  # (arc, row) -> 1 for the lowest
+        self._middles = self._find_middles()
+        leaving = filter(self._leaves_its_row, self._arcs)
+        self._lanes = {arc: self._right + _MARGIN * (lane + 1) for lane, arc in enumerate(leaving)}
+
+    def figure(self, title):
+        left, right = -_MARGIN, max([self._right, *self._lanes.values()]) + _MARGIN
+        bottom = self._middles[-1] - _FOOT_OF_LAST
+        width, height = right - left, _HEADER - bottom
+        figure = Figure(figsize=(width, height))
+        figure.text(0.5, 1 - _HEADER / 2 / height, title, ha="center", va="center", fontsize=14)
+        axis = figure.add_axes((0, 0, 1, -bottom / height))
+        axis.set(xlim=(left, right), ylim=(bottom, 0))
+        axis.set_axis_off()
+        for index, element in enumerate(self._elements):
+            self._draw_element(axis, element)
+            if index - 1 in element.sources:
+                self._draw_line(axis, index)
+        for arc in self._arcs:
+            _draw_path(axis, self._route(arc))
+        return figure
+
+    def _leaves_its_row(self, arc):
+        return self._elements[arc.source].row != self._elements[arc.target].row
+
+    def _ends(self, arc):
+        """x where an arc leaves its source, and where it comes down to its target."""
+        source, target = self._elements[arc.source], self._elements[arc.target]
+        start = source.x + source.half_width + _BRANCH
+        return start, target.x if target.sign else target.x - _BOX - _BRANCH
+
+    def _spans(self, arc):
+        """row -> (left, right) of the air that an arc needs above the row."""
+        start, end = self._ends(arc)
+        rows = self._elements[arc.source].row, self._elements[arc.target].row
+        if not self._leaves_its_row(arc):
+            return {rows[0]: (start, end)}
+        return {rows[0]: (start, math.inf), rows[1]: (end, math.inf)}
+
+    def _find_levels(self):
+        """How high each arc runs over each row: above all shorter ones in the same place."""
+        levels = {}
+        for arc in self._arcs:
+            for row, span in self._spans(arc).items():
+                below = [level for (other, other_row), level in levels.items()
+                         if other_row == row and _overlap(span, self._spans(other)[row])]
+                levels[arc, row] = max(below, default=0) + 1
+        return levels
+
+    def _find_middles(self):
+        """y of the middle of each row, the first one's arcs beginning below 0."""
+        middles, y = [], 0.0
+        for row in range(self._elements[-1].row + 1):
+            arcs = max((level for (_, other), level in self._levels.items() if other == row),
+                       default=0)
+            y -= _HALF_HEIGHT + _LEVEL * (arcs + 0.5)
+            middles.append(y)
+            y -= _FOOT
+        return middles
+
+    def _height(self, arc, row):
+        return self._middles[row] + _HALF_HEIGHT + _LEVEL * self._levels[arc, row]
+
+    def _route(self, arc):
+        """The corners of an arc, from the right of its source to its target."""
+        source, target = self._elements[arc.source], self._elements[arc.target]
+        start, end = self._ends(arc)
+        above, over = self._height(arc, source.row), self._height(arc, target.row)
+        y = self._middles[target.row]
+        points = [(source.x + source.half_width, self._middles[source.row]),
+                  (start, self._middles[source.row]), (start, above)]
+        if self._leaves_its_row(arc):
+            points += [(self._lanes[arc], above), (self._lanes[arc], over)]
+        points.append((end, over))
+        landing = [(end, y + _JOINT)] if target.sign else [(end, y), (target.x - _BOX, y)]
+        return points + landing
+
+    def _draw_line(self, axis, index):
+        """From an element to the next one, which may stand at the start of the next row."""
+        source, target = self._elements[index - 1], self._elements[index]
+        start = (source.x + source.half_width, self._middles[source.row])
+        end = (target.x - target.half_width, self._middles[target.row])
+        if source.row == target.row:
+            return _draw_path(axis, [start, end])
+        channel = self._middles[source.row] - _CHANNEL
+        return _draw_path(axis, [start, (self._right, start[1]), (self._right, channel),
+                                 (0, channel), (0, end[1]), end])
+
+    def _draw_element(self, axis, element):
+        y = self._middles[element.row]
+        if element.sign:
+            axis.plot(element.x, y, "o", ms=17, mfc="white", mec="black", zorder=4)
+            axis.plot(element.x, y, element.sign, ms=10, mec="black", zorder=5)
+            return
+        axis.add_patch(FancyBboxPatch(
+            (element.x - _BOX + 0.04, y - _HALF_HEIGHT + 0.04), 2 * _BOX - 0.08,
+            2 * _HALF_HEIGHT - 0.08, boxstyle="round,pad=0.04", fc=element.colour, ec="black"))
+        for number, text in enumerate(element.lines):
+            height = 0.2 * (len(element.lines) - 1) - 0.4 * number
+            axis.text(element.x, y + height, text, ha="center", va="center",
+                      weight="normal" if number else "bold",
+                      fontsize=10 * min(1, _LINE / len(text)))
+        axis.text(element.x, y - _LABEL, element.shape, ha="center", va="center", fontsize=10,
+                  style="italic")
 
 
-def _recorder(nodes, name):
-    """A hook that adds the box of the layer `name` when the layer runs."""
-
-    def record(layer, inputs, output):
-        colour = _CONVOLUTION if _is_convolution(layer) else _OTHER
-        lines = [name, *_described(layer)]
-        nodes.append(_Node(lines, output, colour, _sources(nodes, inputs[0])))
-
-    return record
+def _overlap(span, other):
+    return other[0] <= span[1] and span[0] <= other[1]
 
 
-def _sources(nodes, value):
-    """The box that gave `value`, or the two whose sum it is; else the one that ran just before."""
-    held = [index for index, node in enumerate(nodes) if _equal(node.value, value)]
-    if held:
-        return [held[-1]]
-    alike = [index for index, node in enumerate(nodes) if node.value.shape == value.shape]
-    for first, second in combinations(alike, 2):
-        if _equal(nodes[first].value + nodes[second].value, value):
-            return [first, second]
-    return [len(nodes) - 1]
+def _draw_path(axis, points):
+    axis.add_patch(FancyArrowPatch(path=_rounded(points), arrowstyle="-|>", color="black",
+                                   linewidth=1.2, mutation_scale=12, zorder=1))
 
 
-def _equal(first, second):
-    return first.shape == second.shape and np.allclose(first.numpy(), second.numpy(), atol=1e-6)
-
-
-def _is_convolution(layer):
-    return getattr(layer, "weight", None) is not None and layer.weight.ndim == 4
-
-
-def _described(layer):
-    """What a layer is, its channels and its parameters: the lines under its name."""
-    if _is_convolution(layer):  # a linear block counts as the plain convolution it becomes
-        outputs, inputs, height, width = layer.weight.shape
-        count = layer.weight.size + layer.bias.size
-        lines = [f"Conv {height}×{width}", f"{inputs} → {outputs} channels"]
-    else:
-        count = sum(parameter.size for parameter in layer.parameters())
-        lines = [type(layer).__name__]
-    return [*lines, f"{count:,} parameters" if count else "no parameters"]
-
-
-def _draw_node(axis, index, node):
-    """A box centred on x = index, with the shape of what it gives below it."""
-    box = FancyBboxPatch(
-        (index - 0.36, -0.4), 0.72, 0.8, boxstyle="round,pad=0.02", fc=node.colour, ec="black"
-    )
-    axis.add_patch(box)
-    for line, text in enumerate(node.lines):
-        height = 0.1 * (len(node.lines) - 1) - 0.2 * line
-        weight = "normal" if line else "bold"
-        axis.text(index, height, text, ha="center", va="center", weight=weight, fontsize=10)
-    shape = _symbolic(node.value.shape)
-    axis.text(index, -0.58, shape, ha="center", va="center", fontsize=10, style="italic")
-
-
-def _symbolic(shape):
-    """A shape (1, C, sH, sW) as `C × sH × sW`."""
-    height, width = (n // side for n, side in zip(shape[2:], _TRACE_SIZE))
-    return f"{shape[1]} × {height if height > 1 else ''}H × {width if width > 1 else ''}W"
-
-
-def _draw_arrows(axis, index, node):
-    """Straight from the box before; over the boxes between from farther ones; a plus for a sum."""
-    join = index - 0.5
-    for source in node.sources:
-        if source == index - 1:
-            _draw_arrow(axis, [(source + 0.38, 0), (index - 0.38, 0)])
-        else:
-            _draw_arrow(axis, [(source + 0.5, 0), (source + 0.5, 0.7), (join, 0.7), (join, 0.07)])
-    if len(node.sources) > 1:
-        axis.plot(join, 0, "o", ms=17, mfc="white", mec="black", zorder=4)
-        axis.plot(join, 0, "+", ms=10, mec="black", zorder=5)
-
-
-def _draw_arrow(axis, points):
-    xs, ys = zip(*points)
-    axis.plot(xs[:-1], ys[:-1], color="black", linewidth=1.2, zorder=1)
-    axis.annotate(
-        "",
-        xy=points[-1],
-        xytext=points[-2],
-        arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0},
-    )
+def _rounded(points: Sequence[tuple[float, float]]) -> Path:
+    """Straight pieces through points, each corner between them a quarter of a circle."""
+    points = [np.asarray(point, float) for point in points]
+    vertices, codes = [points[0]], [Path.MOVETO]
+    for before, corner, after in zip(points, points[1:], points[2:]):
+        sides = [(end - corner, np.linalg.norm(end - corner)) for end in (before, after)]
+        radius = min(_CORNER, *(length / 2 for _, length in sides))
+        first, second = (corner + side * radius / length for side, length in sides)
+        vertices += [first, corner, second]
+        codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
+    return Path([*vertices, points[-1]], [*codes, Path.LINETO])

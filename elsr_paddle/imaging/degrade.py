@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from elsr_paddle.errors import InputError
+from elsr_paddle.errors import InputError, needs
 from elsr_paddle.imaging.resize import apply, check_image, imresize, modcrop, opencv_cubic, weights
 
 BLUR_SIGMA = 0.25  # of `blur_noise`, in LR pixels: 1 HR pixel at x4
@@ -21,6 +20,7 @@ def bicubic(hr, scale, seed=0):
 
 def blur_noise(hr, scale, seed=0):
     """Gaussian blur, then bicubic, then Gaussian noise drawn from `seed`: a cheap camera."""
+    cv2 = needs("cv2", extra="opencv")
     sigma = BLUR_SIGMA * scale
     lr = bicubic(cv2.GaussianBlur(hr, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), scale)
     noise = np.random.default_rng(seed).normal(0.0, NOISE_SIGMA, lr.shape)

@@ -1,13 +1,13 @@
-"""Picture files to uint8 RGB arrays and back, their colour, and their way into a tensor.
+"""Read picture files into uint8 RGB arrays, write them, and turn arrays into tensors and back.
 
-The only place that knows BGR, EXIF, palettes, bit depths, colour matrices and the division by 255.
+The only place that knows EXIF, palettes, bit depths and the division by 255.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -19,10 +19,6 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
-
-# ITU-R BT.601, studio range: the weights of R, G and B in Y, for input and output in [0, 255].
-_Y_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
-_Y_BLACK, _Y_RANGE = 16.0, 219.0
 
 # Pillow saves at quality 75 otherwise, and halves the colour resolution: both undo what was gained.
 _SAVE_OPTIONS = {
@@ -51,33 +47,37 @@ def read_image(path):
     InputError, which names the file, if it is missing, no picture, cut short, larger than Pillow's
     limit against decompression bombs, or of 32-bit samples (their range is anybody's guess).
     """
-    picture = _decode(path)
-    if picture.mode == "F":
-        raise InputError(f"expected 8 or 16 bits a sample but {path} holds 32-bit floats; "
-                         "convert it to 8 or 16 bits")
-    if picture.mode.startswith("I"):
-        return _from_16_bit(path, np.asarray(picture))
-    try:
+    with _decoding(path), Image.open(path) as picture:
+        picture.load()
+        picture = _upright(picture)
+        if picture.mode == "F":
+            raise InputError(f"expected 8 or 16 bits a sample but {path} holds 32-bit floats; "
+                             "convert it to 8 or 16 bits")
+        if picture.mode.startswith("I"):
+            return _from_16_bit(path, np.asarray(picture))
         return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    except ValueError as error:  # Pillow's word for a mode it cannot convert, such as LAB
-        raise InputError(f"cannot turn {path} (mode {picture.mode}) into RGB: {error}") from error
 
 
-def _decode(path):
-    """Open and decode a file whole, upright."""
+@contextmanager
+def _decoding(path):
+    """Around calls of Pillow's decoders alone: on broken bytes they raise anything."""
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            ImageOps.exif_transpose(picture, in_place=True)  # else it copies upright ones too
-            return picture
+        yield
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
-    except Exception as error:  # decoders raise anything on broken bytes; only Pillow runs here
-        raise InputError(f"cannot read {path} as a picture: {_one_line(error)}") from error
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"cannot read {path} as a picture: {reason}") from error
 
 
-def _one_line(error):
-    return " ".join(str(error).split()) or type(error).__name__
+def _upright(picture):
+    """Turn a picture as its EXIF says; where that is damaged, it says nothing."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # as in _decoding
+        return picture
 
 
 def _from_16_bit(path, gray):
@@ -98,11 +98,8 @@ def is_gray_file(path):
     ------
     InputError, which names the file, if it is missing or no picture.
     """
-    try:
-        with Image.open(path) as picture:
-            return picture.mode in _GRAY_MODES
-    except Exception as error:  # as in _decode
-        raise InputError(f"cannot read {path} as a picture: {_one_line(error)}") from error
+    with _decoding(path), Image.open(path) as picture:
+        return picture.mode in _GRAY_MODES
 
 
 def write_image(path, image):
@@ -143,25 +140,6 @@ def list_images(folder):
     return sorted(found, key=natural_key)
 
 
-def rgb_to_y(image, gray=False):
-    """Luma of an image: BT.601 in studio range, as the field's tables use it, not rounded.
-
-    Parameters
-    ----------
-    image : uint8 or float array, shape (H, W, 3), RGB, range [0, 255]
-    gray : bool, the image comes from a gray file: its Y is the gray value itself, in full range.
-        (Through the studio range, Set14's `bridge` would lift the set's mean by 0.09 dB.)
-
-    Returns
-    -------
-    float64 array, shape (H, W), range [16, 235], or [0, 255] for gray.
-
-    Source: ITU-R BT.601.
-    """
-    luma = image @ _Y_WEIGHTS  # (H, W, 3) -> (H, W), 0..219
-    return luma * (255 / _Y_RANGE) if gray else luma + _Y_BLACK
-
-
 def image_to_tensor(image):
     """uint8 (H, W, 3) in [0, 255] -> float32 (1, 3, H, W) in [0, 1], contiguous."""
     planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
@@ -173,24 +151,3 @@ def tensor_to_image(array):
     """float32 (1, 3, H, W), nominally in [0, 1] -> uint8 (H, W, 3): clipped, then rounded."""
     levels = np.clip(array[0] * np.float32(255), 0, 255)
     return np.ascontiguousarray(np.rint(levels).astype(np.uint8).transpose(1, 2, 0))
-
-
-def split_luma(image):
-    """Luma and colour differences of an image: BT.601 in full range, as in JPEG.
-
-    Parameters
-    ----------
-    image : uint8 array, shape (H, W, 3), RGB
-
-    Returns
-    -------
-    luma : uint8 array, shape (H, W), range [0, 255]
-    chroma : uint8 array, shape (H, W, 2), 128 for gray; for `merge_luma`
-    """
-    planes = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
-    return np.ascontiguousarray(planes[..., 0]), planes[..., 1:]
-
-
-def merge_luma(luma, chroma):
-    """The inverse of `split_luma`, up to rounding: uint8 (H, W), (H, W, 2) -> (H, W, 3) RGB."""
-    return cv2.cvtColor(np.dstack([luma, chroma]), cv2.COLOR_YCrCb2RGB)

@@ -9,10 +9,9 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from elsr_paddle.errors import InputError
+from elsr_paddle.errors import InputError, needs
 
 BAND_ROWS = 16  # output rows made at once, whose inputs as float64 stay in the cache
 CUBIC_WIDTH = 4  # input pixels the kernel covers before it is stretched against aliasing
@@ -73,7 +72,12 @@ def opencv_cubic(image, size):
     ----------
     image : uint8 or float array, shape (H, W) or (H, W, C)
     size : (height, width) of the output
+
+    Raises
+    ------
+    InputError if OpenCV is not installed.
     """
+    cv2 = needs("cv2", extra="opencv")
     return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
 
 

@@ -82,6 +82,11 @@ class Graph:
         return sum(node.op.multiply_adds * self.resolutions[node.sources[0]] ** 2
                    for node in self.nodes if node.sources)
 
+    @property
+    def parameter_count(self) -> int:
+        """Weights, biases and slopes."""
+        return sum(map(math.prod, self.parameters().values()))
+
     @cached_property
     def radius(self) -> int | None:
         """LR pixels around a pixel that its output depends on; None for the whole picture."""
@@ -205,6 +210,10 @@ class Value:
         index = self.draft.add(op, self.index, *(other.index for other in others))
         channels = op.channels(self.channels, *(other.channels for other in others))
         return Value(self.draft, index, channels)
+
+    def graph(self) -> Graph:
+        """The network that ends here, without arrays."""
+        return Graph(tuple(self.draft.nodes[: self.index + 1]))
 
     def conv(self, name: str, channels: int, kernel: int = 3, *,
              learning_rate: float = 1.0) -> Value:

@@ -67,5 +67,4 @@ class Network:
     @cached_property
     def graph(self) -> Graph:
         """The operations, without arrays."""
-        output = self.layers(begin(self.channels))
-        return Graph(tuple(output.draft.nodes[: output.index + 1]))
+        return self.layers(begin(self.channels)).graph()

@@ -316,7 +316,7 @@ def _keys(x):
 
 
 def resample(image, taps):
-    """Each channel of (C, H, W) through every kernel of (n, 5, 5), border repeated: (C * n, H, W)."""
+    """Each channel of (C, H, W) by every kernel of (n, 5, 5), border repeated: (C * n, H, W)."""
     height, width = image.shape[1:]
     padded = np.pad(image, ((0, 0), (2, 2), (2, 2)), "edge")
     total = np.zeros((len(image), len(taps), height, width), image.dtype)

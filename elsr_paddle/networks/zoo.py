@@ -84,7 +84,8 @@ def choose(
     """The file for a model at a scale, or None.
 
     For LR of the kind that is asked for, if any is; of those the one of the highest stage of
-    training, and what ships only where nothing was trained, or the other way round.
+    training, and what ships only where nothing was trained, or the other way round. Where nothing
+    is for LR of that kind, a network of that very name goes before `elsr-aliased` and the like.
 
     Parameters
     ----------
@@ -98,7 +99,8 @@ def choose(
                if entry.scale == scale and model in (entry.name, entry.model)]
 
     def rank(entry):
-        return entry.degradation == degradation, (entry.stage > 0) != shipped_first, entry.stage
+        trained_first = (entry.stage > 0) != shipped_first
+        return entry.degradation == degradation, trained_first, entry.stage, entry.name == model
 
     return max(fitting, key=rank, default=None)
 

@@ -1,4 +1,4 @@
-"""The streams that travel with a video: sound, subtitles, data, attachments, chapters.
+"""Carry what travels with a video: sound, subtitles, data, attachments, chapters.
 
 They are copied packet by packet. Where the container cannot hold one, sound and text subtitles are
 converted, and the rest is left out with a warning.
@@ -7,8 +7,11 @@ converted, and the rest is left out with a warning.
 from __future__ import annotations
 
 import io
+import math
 
 import av
+
+from elsr_paddle.video.pyav import chapters
 
 _ATTACHED_PICTURE = av.stream.Disposition.attached_pic
 
@@ -16,6 +19,8 @@ _ATTACHED_PICTURE = av.stream.Disposition.attached_pic
 _SOUND = {"webm": "libopus", "mp4": "aac", "mov": "aac", "matroska": "aac"}
 _TEXT = {"webm": "webvtt", "mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 _TEXT_CODECS = ("ass", "mov_text", "srt", "ssa", "subrip", "text", "webvtt")
+
+_PRIMING = 3  # packets before the first that is heard, from which its decoder starts
 
 # Written by the muxer of the file itself.
 _OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
@@ -25,22 +30,19 @@ def carry_metadata(container, output):
     """Give the output the title, the chapters and whatever else the file says about itself."""
     output.metadata.update({name: text for name, text in container.metadata.items()
                             if name.lower() not in _OWN_TAGS})
-    chapters = _chapters(container)
-    if chapters:
-        output.set_chapters(chapters)
+    found = chapters(container)
+    if found:
+        output.set_chapters(found)
 
 
-def _chapters(container):
-    return container.chapters() if hasattr(container, "chapters") else []  # PyAV from 16
-
-
-def carry_stream(stream, output, outcome):
+def carry_stream(stream, output, reader, outcome):
     """Add to the output what takes the packets of one of the other streams.
 
     Parameters
     ----------
     stream : av.Stream of the input
     output : av.container.OutputContainer, not yet started
+    reader : Reader of the input, told of packets that cannot be decoded
     outcome : Outcome, told what cannot be kept
 
     Returns
@@ -49,26 +51,30 @@ def carry_stream(stream, output, outcome):
     """
     name = output.format.name
     if stream.type == "video" and not stream.disposition & _ATTACHED_PICTURE:
-        outcome.warn(f"video stream {stream.index} ({stream.width}x{stream.height}) was left out: "
-                     "only the main one is upscaled")
+        outcome.warn(f"video {_numbered(stream)} was left out: {_numbered(reader.stream)} is the "
+                     "one that is enlarged")
         return None
     if _holds(name, stream):
         return _copied(stream, output, outcome)
     if stream.type == "audio" and stream.codec_context is not None:
         outcome.warn(f"sound stream {stream.index} ({stream.codec_context.name}) was re-encoded as "
                      f"{_SOUND[name]}: {name} cannot hold it as it is")
-        return _reencoded_sound(stream, output, _SOUND[name])
+        return _reencoded_sound(stream, output, _SOUND[name], reader)
     if stream.type == "subtitle" and stream.codec_context.name in _TEXT_CODECS:
         converted = _converted_text(stream, output, _TEXT[name])
         if converted:
             outcome.warn(f"subtitle stream {stream.index} ({stream.codec_context.name}) became "
                          f"{_TEXT[name]}: {name} cannot hold it as it is")
             return converted
-    if stream.type == "data" and stream.name == "bin_data" and _chapters(stream.container):
+    if stream.type == "data" and stream.name == "bin_data" and chapters(stream.container):
         return None  # in MP4, the titles of the chapters, which have gone across as such
     kind = "cover picture" if stream.type == "video" else f"{stream.type} stream"
     outcome.warn(f"{kind} {stream.index} was left out: {name} cannot hold it; try .mkv")
     return None
+
+
+def _numbered(stream):
+    return f"stream {stream.index} ({stream.width}x{stream.height})"
 
 
 def _holds(name, stream):
@@ -104,17 +110,22 @@ def _copied(stream, output, outcome):
         nonlocal last
         if packet is None or packet.size == 0:  # the demuxer ends each stream with an empty one
             return []
-        if None not in (packet.dts, last) and packet.dts <= last and stream.type == "audio":
-            outcome.warn("packets of sound out of order were left out")
-            return []
-        last = packet.dts
+        if packet.is_discard and (packet.pts or 0) + _PRIMING * packet.duration < 0:
+            return []  # cut away by an edit list, which other containers do not have
+        if stream.type == "audio" and packet.dts is not None:
+            tick = max(1, math.ceil(copy.time_base / packet.time_base))  # of both clocks
+            if last is not None and packet.dts < last + tick:
+                outcome.warn("packets of sound overlap: the later ones were moved")
+                packet.dts = last + tick
+                packet.pts = max(packet.dts, packet.pts or 0)
+            last = packet.dts
         packet.stream = copy
         return [packet]
 
     return take
 
 
-def _reencoded_sound(stream, output, codec):
+def _reencoded_sound(stream, output, codec, reader):
     rate = 48000 if codec == "libopus" else stream.codec_context.sample_rate
     copy = output.add_stream(codec, rate=rate, layout=_layout(stream))
     describe(stream, copy)
@@ -126,13 +137,23 @@ def _reencoded_sound(stream, output, codec):
             copy.codec_context.open(strict=False)
             fitted = av.AudioResampler(copy.codec_context.format, copy.codec_context.layout, rate,
                                        copy.codec_context.frame_size or None)
-        frames = [] if packet is None else packet.decode()
+        frames = [] if packet is None else _sound_of(packet, reader)
         pieces = [piece for frame in frames for piece in fitted.resample(frame)]
         if packet is None:
             pieces += [*fitted.resample(None), None]
         return [encoded for piece in pieces for encoded in copy.encode(piece)]
 
     return take
+
+
+def _sound_of(packet, reader):
+    try:
+        return packet.decode()
+    except av.error.EOFError:  # the decoder was told of the end already
+        return []
+    except av.FFmpegError:
+        reader.note_damage()
+        return []
 
 
 def _layout(stream):

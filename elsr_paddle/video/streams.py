@@ -1,19 +1,25 @@
-"""A video file as one stream of packets and decoded frames, whatever state it is in."""
+"""Read a video file as one stream of packets and decoded frames, whatever state it is in."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
+from fractions import Fraction
 
 import av
 
 from elsr_paddle.errors import InputError
+from elsr_paddle.video.clock import FrameClock, PacketClock
 from elsr_paddle.video.colour import Filter
+from elsr_paddle.video.pyav import open_input
 from elsr_paddle.video.read import main_stream
 
 _DAMAGE_LIMIT = 1000  # reads that may fail in a row before the rest of the file is given up
-_CUT_SHORT = 0.95  # of the frames that the file promises: with fewer, say so
+_CUT_SHORT = 0.95  # of what the file promises: with less, it is cut short
+_STRAY = 1  # packets that may be lost before the film counts as incomplete
 _DEINTERLACE = ("bwdif", "mode=send_frame:deint=interlaced")  # one frame for each two fields
+# Formats that state no length: FFmpeg estimates it by the bit rate or the last times.
+_NO_LENGTH = (av.format.Flags.ts_discont | av.format.Flags.no_timestamps
+              | av.format.Flags.generic_index).value
 
 
 @contextmanager
@@ -25,8 +31,7 @@ def open_video(path, outcome):
     InputError if it is no video file, or one without video.
     """
     try:
-        # Absolute: FFmpeg takes the beginning of `12:30.mp4` for a protocol.
-        container = av.open(str(Path(path).absolute()), metadata_errors="ignore")
+        container = open_input(path)
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
     except av.FFmpegError as error:
@@ -48,8 +53,10 @@ class Reader:
     def __init__(self, container, stream, outcome):
         self.container, self.stream = container, stream
         self._outcome = outcome
+        self._packet_clock = PacketClock(container, stream)
+        self._frame_clock = FrameClock(container, stream)
         self._early = []  # what came up to and with the first frame
-        self._frames = self._damaged = self._concealed = self._late = 0
+        self._frames = self._hidden = self._damaged = self._patched = 0
         self._content = self._decoded()
 
     def first_frame(self):
@@ -86,23 +93,11 @@ class Reader:
         ------
         av.Packet of another stream, or av.VideoFrame of the main one
         """
-        last = None
-        for item in self._filtered(turns):
-            if not isinstance(item, av.VideoFrame):
-                if item.stream.index in wanted:
-                    yield item
-            elif last is not None and item.pts <= last:
-                self._late += 1
-            else:
-                last = item.pts
-                yield item
-
-    def _filtered(self, turns):
-        """Send frames through libavfilter where they are interlaced or to be turned."""
         names, chain, made_for = turns, None, None
         for item in self._all():
             if not isinstance(item, av.VideoFrame):
-                yield item
+                if item.stream.index in wanted:
+                    yield item
                 continue
             if item.interlaced_frame and names is turns:
                 self._outcome.warn("it is interlaced: deinterlaced with bwdif")
@@ -120,13 +115,15 @@ class Reader:
         yield from self._content
 
     def _decoded(self):
-        end = 0
         for packet in self._packets():
+            self._packet_clock.correct(packet)
             if packet.stream.index != self.stream.index:
                 yield packet
                 continue
+            self._frame_clock.sent(packet)
+            self._hidden += packet.is_discard  # cut away by an edit list: decoded, never shown
             for frame in self._frames_of(packet):
-                end = self._timed(frame, end)
+                self._frame_clock.stamp(frame)
                 yield frame
 
     def _packets(self):
@@ -151,22 +148,45 @@ class Reader:
             self._damaged += 1
             return []
         self._frames += len(frames)
-        self._concealed += sum(frame.is_corrupt for frame in frames)
+        self._patched += sum(frame.is_corrupt for frame in frames)
         return frames
 
-    def _timed(self, frame, end):
-        """Give a time to a frame that has none, and a length; return when it ends."""
-        if frame.pts is None:
-            frame.pts = end if frame.dts is None else max(end, frame.dts)
-        rate = self.stream.average_rate or self.stream.guessed_rate or 25
-        return frame.pts + (frame.duration or round(1 / (rate * frame.time_base)))
+    def note_damage(self):
+        """Count one more packet that could not be decoded."""
+        self._damaged += 1
 
     def report(self):
-        """Tell the outcome what was damaged or is missing."""
+        """Tell the outcome what was damaged, moved or is missing."""
+        cut_off, silence = self._cut_off(), float(self._packet_clock.silence())
+        if cut_off:
+            self._outcome.warn(f"it is cut short: {cut_off} are missing")
+        if silence:
+            self._outcome.warn(f"it has holes: {silence:.1f} seconds have no picture and no sound")
         for count, text in ((self._damaged, "damaged packets were skipped"),
-                            (self._concealed, "damaged frames were patched by the decoder"),
-                            (self._late, "frames out of order were left out")):
+                            (self._patched, "damaged frames were patched by the decoder"),
+                            (self._frame_clock.moved, "frames had a time that was not above the "
+                             "one before: they were moved"),
+                            (self._packet_clock.restarts, "times its clock jumped: what follows "
+                             "was joined without a gap")):
             if count:
                 self._outcome.warn(f"{count} {text}")
-        if self._frames < _CUT_SHORT * self.stream.frames:
-            self._outcome.warn(f"it is cut short: {self._frames} of {self.stream.frames} frames")
+        packets = f"{self._damaged} packets" if self._damaged > _STRAY else ""
+        seconds = f"{silence:.1f} seconds" if silence else ""
+        self._outcome.missing = cut_off or packets or seconds
+
+    def _cut_off(self):
+        """How much less the file holds than it promises, where that is more than a rounding."""
+        # AVI counts places: where nothing changes for a while, they hold no frame.
+        counted = self.container.format.name != "avi"
+        promised = self.stream.frames - self._hidden if counted else 0
+        end, length = self._packet_clock.now or 0, self._length()
+        if self._frames < _CUT_SHORT * promised:
+            return f"{promised - self._frames} of {promised} frames"
+        if end < min(_CUT_SHORT * length, length - 1):  # the end is known to some frames only
+            return f"the last {float(length - end):.1f} of {float(length):.1f} seconds"
+        return ""
+
+    def _length(self):
+        """Seconds that the file says to last, 0 where it does not say."""
+        stated = not self.container.format.flags & _NO_LENGTH
+        return Fraction(self.container.duration or 0, av.time_base) if stated else 0
