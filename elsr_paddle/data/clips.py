@@ -227,7 +227,9 @@ def _clips_in_folder(folder, name, photos):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _clips_in_folder(path, f"{name}/{path.name}", photos)
+            # A link to a folder above would give its clips again, to training and validation.
+            if not folder.resolve().is_relative_to(path.resolve()):
+                yield from _clips_in_folder(path, f"{name}/{path.name}", photos)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             yield Clip(f"{name}/{path.stem}", video=path)
 
