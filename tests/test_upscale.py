@@ -308,6 +308,12 @@ def test_a_scale_is_understood_as_people_write_it(tmp_path, upscale, scale):
     assert size_of(tmp_path / "out.png") == (128, 96)
 
 
+def test_options_of_films_are_refused_where_there_is_none(tmp_path, upscale):
+    folder_of_pictures(tmp_path, "a.png")
+    with pytest.raises(InputError, match="expected a film for --crf and --preset"):
+        upscale(tmp_path / "a.png", "-o", tmp_path / "b.png", "--crf", "9", "--preset", "slow")
+
+
 def test_the_command_runs_in_a_thread(tmp_path, nearest_weights):
     folder_of_pictures(tmp_path, "a.png")
     arguments = [tmp_path / "a.png", "-o", tmp_path / "out.png", "--weights", nearest_weights]

@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     if len(jobs) == 1 and jobs[0].output == args.output and not args.overwrite \
             and args.output.exists():
         raise InputError(f"{args.output} exists; give --overwrite to replace it")
+    _refuse_film_options(args, jobs)
     networks = Networks(args, jobs)
     with _sigterm_as_exit(), _our_limit_alone():
         results = list(_carry_out(jobs, networks, args))
@@ -115,6 +116,14 @@ def main(argv: list[str] | None = None) -> int:
         indent = None if args.progress == "json" else 2
         print(json.dumps(_report(results, networks.used), indent=indent))
     return _status(results)
+
+
+def _refuse_film_options(args, jobs):
+    """No option is ignored in silence."""
+    given = [f"--{name}" for name in ("codec", "crf", "preset") if getattr(args, name) is not None]
+    if given and not any(job.video for job in jobs):
+        raise InputError(f"expected a film for {' and '.join(given)} but all inputs are pictures; "
+                         "leave it out, or choose the suffix of a film for the output")
 
 
 def _carry_out(jobs, networks, args):
