@@ -113,14 +113,15 @@ def ways(name, args):
 
 
 def trainer(name, expansion, kernels):
-    from elsr_paddle.training.fit import Trainer
+    from elsr_paddle.networks import build
     from elsr_paddle.training.runs import Run
     from elsr_paddle.training.stages import STAGES
+    from elsr_paddle.training.trainer import Trainer
 
     stage = replace(STAGES[3], scale=SCALE, hr_patch=SCALE * PATCH, batch_size=BATCH, loss="l1",
                     expansion=expansion)
     model, config = SHAPES[name]
-    network = {"model": model, "config": {"scale": SCALE, **config}}
+    network = build(model, {"scale": SCALE, **config})
     return Trainer(Run(stage, network, Path(tempfile.gettempdir()), kernels=kernels))
 
 

@@ -15,13 +15,14 @@ from elsr_paddle.networks import build  # noqa: E402
 from elsr_paddle.networks import operations as ops  # noqa: E402
 from elsr_paddle.networks.graph import Graph, begin  # noqa: E402
 from elsr_paddle.networks.paddle_layer import PaddleNetwork, to_arrays  # noqa: E402
-from elsr_paddle.training.fit import fit, to_tensor  # noqa: E402
-from elsr_paddle.training.halide_kernels import CHARBONNIER_EPSILON  # noqa: E402
+from elsr_paddle.training.fit import fit  # noqa: E402
 from elsr_paddle.training.halide_step import HalideStep  # noqa: E402
-from elsr_paddle.training.kernels import Average, compiled_gradients  # noqa: E402
+from elsr_paddle.training.kernels import compiled_gradients  # noqa: E402
+from elsr_paddle.training.losses import LOSSES  # noqa: E402
 from elsr_paddle.training.planes import planes_of  # noqa: E402
 from elsr_paddle.training.runs import Run, read_metrics  # noqa: E402
 from elsr_paddle.training.stages import STAGES  # noqa: E402
+from elsr_paddle.training.trainer import Trainer, to_tensor  # noqa: E402
 
 F = paddle.nn.functional
 
@@ -110,9 +111,7 @@ def by_paddle(graph, loss, arrays, lr, hr):
     for node in graph.nodes[1:]:
         given = [values[source] for source in node.sources]
         values.append(apply_in_paddle(node.op, tensors, *given))
-    error = values[-1] - paddle.to_tensor(hr.astype(np.float64))
-    total = {"l1": paddle.abs(error), "l2": error**2,
-             "charbonnier": paddle.sqrt(error**2 + CHARBONNIER_EPSILON**2)}[loss].mean()
+    total = LOSSES[loss](values[-1], paddle.to_tensor(hr.astype(np.float64)))
     total.backward()
     return float(total), {name: tensor.grad.numpy() for name, tensor in tensors.items()}
 
@@ -220,39 +219,28 @@ def test_pictures_become_the_planes_of_paddle_and_the_bits_of_numpy(case, channe
         np.testing.assert_allclose(made, to_tensor(images, channels).numpy(), atol=2e-7)
 
 
+def make_run(folder, kernels="auto", model="elsr-y", amp=False, **row):
+    row = {"steps": 30, "hr_patch": 32, "batch_size": 4, "expansion": 4, "loss": "l2",
+           "learning_rate": 1e-3, **row}
+    network = build(model, {"scale": 2, "width": 4, "depth": 1} if model == "elsr-y" else {})
+    return Run(replace(STAGES[1], **row), network, folder, validate_every=15, log_every=1,
+               val_rows=2, amp=amp, kernels=kernels)
+
+
 @pytest.mark.parametrize("expansion", [0, 8])
-def test_steps_of_adam_and_the_average_follow_paddle_s(expansion):
+def test_steps_of_adam_and_the_average_follow_paddle_s(tmp_path, expansion):
     rng = np.random.default_rng(0)
-    lr = rng.integers(0, 256, (4, 36, 36, 3), dtype=np.uint8)
-    hr = rng.integers(0, 256, (4, 72, 72, 3), dtype=np.uint8)
-    paddle.seed(0)
-    network = build("elsr-y", {"scale": 2, "width": 4, "depth": 1})
-    ours, theirs = PaddleNetwork(network, expansion), PaddleNetwork(network, expansion)
-    theirs.set_state_dict(ours.state_dict())
-    compiled, _ = compiled_gradients("halide", ours, 4, 36, "l2", alone=True)
-    averages = PaddleNetwork(network)
-    average, expected = Average(averages), to_arrays(averages)
-    adams = [paddle.optimizer.Adam(1e-3, parameters=model.parameters()) for model in (ours, theirs)]
+    trainers = [Trainer(make_run(tmp_path, kernels, expansion=expansion))
+                for kernels in ("halide", "paddle")]
     for _ in range(3):
-        loss = compiled(lr, hr)
-        error = F.mse_loss(theirs(to_tensor(lr, 1)), to_tensor(hr, 1))
-        error.backward()
-        for adam in adams:
-            adam.step()
-        adams[1].clear_grad()
-        assert float(loss) == pytest.approx(float(error), rel=1e-5)
-        average.update(compiled.effective(), 0.75)
-        expected = {name: 0.75 * expected[name] + 0.25 * array
-                    for name, array in to_arrays(theirs).items()}
-    for name, array in to_arrays(averages).items():
-        np.testing.assert_allclose(array, expected[name], atol=1e-5, err_msg=name)
-
-
-def make_run(folder, **fields):
-    stage = replace(STAGES[1], steps=30, hr_patch=32, batch_size=4, expansion=4, loss="l2",
-                    learning_rate=1e-3)
-    return Run(stage, {"model": "elsr-y", "config": {"scale": 2, "width": 4, "depth": 1}}, folder,
-               **{"validate_every": 15, "log_every": 1, "val_rows": 2, **fields})
+        lr = rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+        hr = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+        ours, theirs = (float(trainer.update(lr, hr)) for trainer in trainers)
+        assert ours == pytest.approx(theirs, rel=1e-5)
+    for kind in ("model", "kept"):
+        ours, theirs = (to_arrays(getattr(trainer, kind)) for trainer in trainers)
+        for name, array in theirs.items():
+            np.testing.assert_allclose(ours[name], array, atol=1e-5, err_msg=name)
 
 
 def train(run, data):
@@ -262,7 +250,7 @@ def train(run, data):
 def test_a_stage_follows_the_curve_of_paddle(tmp_path, training_data):
     curves = []
     for kernels in ("paddle", "auto"):
-        run = make_run(tmp_path / kernels, kernels=kernels)
+        run = make_run(tmp_path / kernels, kernels)
         train(run, training_data)
         curves.append([line["loss"] for line in read_metrics(run.metrics)])
     np.testing.assert_allclose(*curves, rtol=1e-3)
@@ -271,7 +259,7 @@ def test_a_stage_follows_the_curve_of_paddle(tmp_path, training_data):
 def test_a_state_is_continued_by_the_kernels_that_made_it(tmp_path, training_data, caplog):
     caplog.set_level("INFO", "elsr_paddle")
     for kernels, other in (("paddle", "halide"), ("halide", "paddle")):
-        run = make_run(tmp_path / kernels, kernels=kernels)
+        run = make_run(tmp_path / kernels, kernels)
         train(run, training_data)
         with pytest.raises(InputError, match=f"kernels: {kernels} -> {other}"):
             train(replace(run, kernels=other), training_data)
@@ -280,22 +268,17 @@ def test_a_state_is_continued_by_the_kernels_that_made_it(tmp_path, training_dat
         assert f"kernels: {kernels}" in caplog.text
 
 
-def test_auto_leaves_to_paddle_what_has_no_kernel_and_says_why():
+def test_auto_leaves_to_paddle_what_has_no_kernel_and_says_why(tmp_path):
     model = PaddleNetwork(build("espcn", {"activation": "gelu"}))
-    compiled, note = compiled_gradients("auto", model, 4, 8, "l1", alone=True)
+    compiled, note = compiled_gradients(make_run(tmp_path), model)
     assert compiled is None
     assert "GELU" in note
     with pytest.raises(ops.Unsupported, match="GELU"):
-        compiled_gradients("halide", model, 4, 8, "l1", alone=True)
+        compiled_gradients(make_run(tmp_path, "halide"), model)
 
 
-def test_several_processes_a_gpu_and_mixed_precision_are_left_to_paddle():
-    model = PaddleNetwork(build("elsr", {}))
-    compiled, note = compiled_gradients("auto", model, 4, 8, "l1", alone=False)
+def test_mixed_precision_is_left_to_paddle(tmp_path):
+    compiled, note = compiled_gradients(make_run(tmp_path, amp=True),
+                                        PaddleNetwork(build("elsr", {})))
     assert compiled is None
     assert "one process" in note
-
-
-def test_kernels_that_do_not_exist_are_refused(tmp_path):
-    with pytest.raises(InputError, match="kernels to be one of auto, paddle, halide but got cuda"):
-        make_run(tmp_path, kernels="cuda")

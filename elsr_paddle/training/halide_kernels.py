@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import halide as hl
 import numpy as np
 
+from elsr_paddle.training.losses import CHARBONNIER_EPSILON
 from elsr_paddle.training.planes import LEVELS, LUMA
-
-CHARBONNIER_EPSILON = 1e-3  # of sqrt(e^2 + epsilon^2), as in LapSRN (arXiv 1704.03915)
 
 x, c, n = hl.Var("x"), hl.Var("c"), hl.Var("n")  # place in a plane, channel, image
 kind = hl.Var("kind")  # which of the results of a kernel
@@ -341,6 +341,8 @@ class Loss:
     scale * height, scale * width); gives (n, 2, channels * scale^2, height, width), rows of planes
     as well: the gradient and the loss.
     """
+
+    NAMES: ClassVar[tuple[str, ...]] = ("l1", "l2", "charbonnier")
 
     name: str
     channels: int

@@ -24,7 +24,6 @@ from elsr_paddle.training.halide_kernels import (
     Weights,
 )
 
-LOSSES = ("l1", "l2", "charbonnier")
 NAME = "the compiled training step"
 
 # Operation behind a convolution -> what the kernels know of it, with the places of its sources.
@@ -102,7 +101,7 @@ class Plan:
     """
 
     def __init__(self, graph: Graph, loss: str, batch: int, height: int, width: int, machine):
-        if loss not in LOSSES:
+        if loss not in Loss.NAMES:
             raise ops.Unsupported(f"{NAME} has no loss {loss}")
         self._machine = machine
         self._nodes, self.scale = _without_shuffle(graph.nodes), graph.scale

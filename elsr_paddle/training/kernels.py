@@ -15,47 +15,51 @@ from elsr_paddle.engines.engine import available_threads
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.networks.linear_block import LinearBlock
-from elsr_paddle.networks.operations import Unsupported
 from elsr_paddle.networks.paddle_layer import PaddleNetwork
+from elsr_paddle.training.runs import Run
 
-KERNELS = ("auto", "paddle", "halide")
 # A run that diverges is told of by who looks at the loss, not by numpy.
 quietly = np.errstate(over="ignore", invalid="ignore")
 
 
-def compiled_gradients(kernels: str, model: PaddleNetwork, batch: int, patch: int, loss: str, *,
-                       alone: bool):
+def compiled_gradients(run: Run, model: PaddleNetwork) -> tuple[CompiledGradients | None, str]:
     """The compiled gradients of a network, or None where Paddle is to compute them.
 
     Parameters
     ----------
-    kernels : "auto", "paddle" or "halide"
-    model : PaddleNetwork, whose parameters are trained
-    batch, patch : int, LR patches of a step and their side
-    loss : str
-    alone : bool, whether one process trains, in float32 and on a CPU.
+    run : Run, of which stage, mixed precision and kernels count
+    model : PaddleNetwork that is trained
 
     Returns
     -------
-    (CompiledGradients or None, str): and why, in a few words
+    (CompiledGradients or None, str): and why, or where the kernels come from
 
     Raises
     ------
-    InputError if "halide" is asked for and cannot be had.
+    InputError if `run` asks for compiled kernels and cannot have them.
     """
-    if kernels == "paddle":
+    if run.kernels == "paddle":
         return None, "as asked for"
     try:
-        if not alone:
-            raise InputError("halide trains in one process, on a CPU and without --amp")
-        from elsr_paddle.training.halide_step import HalideStep
-
-        step = HalideStep(model.network.graph, batch, patch, patch, loss, _threads())
-    except (InputError, Unsupported) as error:
-        if kernels == "halide":
+        step = _make_step(run, model)
+    except InputError as error:
+        if run.kernels == "halide":
             raise
         return None, str(error)
     return CompiledGradients(model, step), step.note
+
+
+def _make_step(run, model):
+    alone = paddle.distributed.get_world_size() == 1
+    if not alone or run.amp or paddle.device.get_device() != "cpu":
+        raise InputError("compiled kernels train in one process, on a CPU and without --amp")
+    from elsr_paddle.training.halide_step import HalideStep  # needs Halide
+
+    stage = run.stage
+    patch = stage.hr_patch // stage.scale
+    return HalideStep(
+        model.network.graph, stage.batch_size, patch, patch, stage.loss, threads=_threads()
+    )
 
 
 def _threads():
