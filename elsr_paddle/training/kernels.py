@@ -18,6 +18,9 @@ from elsr_paddle.networks.linear_block import LinearBlock
 from elsr_paddle.networks.paddle_layer import PaddleNetwork
 from elsr_paddle.training.runs import Run
 
+# Multiply-adds. OpenBLAS shares larger products among threads, which takes longer than the product
+# where the cores have other work.
+MOST_OF_A_PRODUCT = 2**18
 # A run that diverges is told of by who looks at the loss, not by numpy.
 quietly = np.errstate(over="ignore", invalid="ignore")
 
@@ -195,8 +198,10 @@ class _Block:
     def effective(self):
         squeeze, skip = self._squeeze.array(), self._skip.array()
         expand = self._expand.array()
-        wide = squeeze @ expand.reshape(len(expand), -1)  # (out, e) x (e, in * k * k)
-        return {self._weight: wide.reshape(skip.shape) + skip, **self._bias.effective()}
+        # (out, e) x (e, in * k * k)
+        wide = _multiply(squeeze, expand.reshape(len(expand), -1), np.empty_like(skip))
+        wide += skip
+        return {self._weight: wide, **self._bias.effective()}
 
     def pass_back(self, gradients):
         """Set the gradient of every parameter."""
@@ -204,9 +209,19 @@ class _Block:
         gradient = gradients[self._weight]
         rows = gradient.reshape(len(gradient), -1)  # (out, in * k * k)
         np.copyto(self._skip.gradient(), gradient)
-        np.matmul(rows, expand.reshape(len(expand), -1).T, out=self._squeeze.gradient())
-        np.matmul(squeeze.T, rows, out=self._expand.gradient().reshape(len(expand), -1))
+        _multiply(rows, expand.reshape(len(expand), -1).T, self._squeeze.gradient())
+        _multiply(squeeze.T, rows, self._expand.gradient())
         self._bias.pass_back(gradients)
+
+
+def _multiply(left, right, result):
+    """Write the product of two matrices into memory of any shape, and give it."""
+    product = result.reshape(len(left), -1)
+    columns = max(1, MOST_OF_A_PRODUCT // left.size)
+    for first in range(0, right.shape[1], columns):
+        part = slice(first, first + columns)
+        np.matmul(left, right[:, part], out=product[:, part])
+    return result
 
 
 def _part(op, layer):
