@@ -1,10 +1,10 @@
-"""What the input pipeline delivers alone: uint8 pairs of 64x64 -> 256x256 per second.
+"""Measure the input pipeline alone: uint8 pairs of 64x64 -> 256x256 per second.
 
-Ours, from memory and from the file, against the PyTorch port's way: for each sample the HDF5 file
-is opened, two float32 NCHW arrays are read and divided by 255, and samples are collated to a
-batch. Rows are whole 256x256 patches in every case, the files lie in the page cache, both ways
-deliver batches of 16 and are measured in turn; medians. The port's is given as many processes as
-it would have on this machine's cores, and also none, as it ran.
+Ours, from memory and from the file, against the way of ELSR-torch, the PyTorch port of ELSR: for
+each sample the HDF5 file is opened, two float32 NCHW arrays are read and divided by 255, and
+samples are collated to a batch. Rows are whole 256x256 patches in every case, the files lie in the
+page cache, both ways deliver batches of 16 and are measured in turn; medians. ELSR-torch is given
+as many processes as it would have on this machine's cores, and also none, as it ran.
 
     python benchmarks/input_pipeline.py [--pairs 512] [--seconds 3] [--json FILE]
 """

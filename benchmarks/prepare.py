@@ -1,10 +1,11 @@
-"""Preparing pairs from 720p PNG frames: ours against the PyTorch port's way, and flat memory.
+"""Measure how pairs are prepared from 720p PNG frames: here and in ELSR-torch, and its memory.
 
-The port's way, as its dataset.py and notebook do it: every frame through cv2.imread and cv2.resize
-into a second PNG file, all of them read back into lists, stacked, turned into float32 NCHW and
-written at once. Two tasks: `whole` keeps 720p HR frames; `shrunk` makes the port's own data set,
-HR frames shrunk by 4 and LR from those. Each measurement is a process of its own, ours and the
-port's in turn; frames/s from file to file, libraries already imported; the median counts.
+ELSR-torch, the PyTorch port of ELSR, does as its dataset.py and notebook say: every frame through
+cv2.imread and cv2.resize into a second PNG file, all of them read back into lists, stacked, turned
+into float32 NCHW and written at once. Two tasks: `whole` keeps 720p HR frames; `shrunk` makes
+ELSR-torch's own data set, HR frames shrunk by 4 and LR from those. Each measurement is a process of
+its own, both ways in turn; frames/s from file to file, libraries already imported; the median
+counts.
 
     python benchmarks/prepare.py [--frames 60] [--repeats 3] [--json FILE]
 """
@@ -29,6 +30,7 @@ import skimage.data
 
 from elsr_paddle.data.clips import find_clips
 from elsr_paddle.data.prepare import prepare
+from elsr_paddle.data.recipe import Recipe
 from elsr_paddle.files import natural_key
 from elsr_paddle.imaging.io import write_image
 
@@ -51,7 +53,7 @@ def make_frames(folder, count):
 def ours(folder, output, task, multiple=1):
     (clip,) = find_clips([folder])
     clips = [replace(clip, name=str(i)) for i in range(multiple)]
-    prepare(clips, [], output, scales=[SCALE], shrink=SHRINK[task])
+    prepare(clips, [], output, Recipe((SCALE,), shrink=SHRINK[task]))
 
 
 def ports(folder, output, task, multiple=1):

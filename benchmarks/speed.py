@@ -23,13 +23,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from elsr_paddle.checkpoint import load_weights, save_tensors
-from elsr_paddle.graph import Conv, PReLU, build_graph
 from machine import about
 
-from elsr_paddle.engines import ENGINES, find_weights, load_engine
+from elsr_paddle.commands.shared import run
+from elsr_paddle.engines.choose import ENGINES, load_engine
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
+from elsr_paddle.networks import operations as ops
+from elsr_paddle.networks.weights import read
+from elsr_paddle.networks.zoo import find
 
 SCALE = 4
 FRAME = (180, 320)
@@ -39,8 +41,8 @@ GEMM = 1024  # side of the matrices whose product gives the peak
 START = """
 import time
 import numpy as np
-from elsr_paddle.engines import load_engine
-engine = load_engine({path!r}, engine={name!r})
+from elsr_paddle.engines.choose import load_engine
+engine = load_engine('elsr', engine={name!r})
 engine.upscale(np.zeros({shape}, np.uint8))
 """
 
@@ -50,14 +52,13 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure as JSON")
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)  # what a child is given
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)  # for a child
     args = parser.parse_args(argv)
     if args.measure:
-        print(json.dumps(measure(args.measure, args.threads[0], args.rounds)))
+        print(json.dumps(measure(args.threads[0], args.rounds)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        weights_of("elsr", Path(folder)), weights_of("elsr-y", Path(folder))
-        results = {threads: child(Path(folder), threads, args.rounds) for threads in args.threads}
+        results = {threads: child(threads, args.rounds) for threads in args.threads}
         starts = {name: start(Path(folder), name) for name in ENGINES}
     print(as_markdown(results, starts))
     if args.json:
@@ -65,44 +66,30 @@ def main(argv=None):
             temporary.write_text(json.dumps({"threads": results, "starts": starts}, indent=1))
 
 
-def weights_of(model, folder):
-    """The shipped weights, or fresh ones: the time does not depend on their values."""
-    path = folder / f"{model}.safetensors"
-    try:
-        weights, metadata = load_weights(find_weights(model, SCALE))
-    except InputError:
-        from elsr_paddle.models import build_model, to_arrays
-
-        network = build_model({"model": model, "config": {"scale": SCALE}})
-        weights, metadata = to_arrays(network), {"model": model, "config": network.config}
-    save_tensors(path, weights, metadata)
-
-
-def child(folder, threads, rounds):
+def child(threads, rounds):
     """Measure in a fresh process, whose libraries all see the number of threads at their start."""
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
                            str(threads))
-    command = [sys.executable, __file__, "--measure", folder, "--threads", str(threads),
-               "--rounds", str(rounds)]
+    command = [sys.executable, __file__, "--measure", "--threads", str(threads), "--rounds",
+               str(rounds)]
     done = subprocess.run(command, env={**os.environ, **limits}, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(folder, threads, rounds):
+def measure(threads, rounds):
     """Milliseconds a call: {"frames": {name: [...]}, "sizes": {"WxH": [...]}, "gflops": x}."""
     import cv2
 
     cv2.setNumThreads(threads)
-    path = folder / "elsr.safetensors"
-    graph = build_graph(*load_weights(path))
+    graph = read(find("elsr", SCALE)).graph
     frame = noise(*FRAME)
-    fastest = load_engine(path, threads=threads)
+    fastest = load_engine("elsr", threads=threads)
     sizes = {f"{width}x{height}": partial(fastest.upscale, noise(height, width))
              for height, width in FRAMES}
     return {
         "gflops": max(gemm_rate(product) for product in gemms(threads)),
         "multiply_adds": graph.multiply_adds,
-        "frames": interleaved(contestants(folder, graph, frame, threads), rounds),
+        "frames": interleaved(contestants(graph, frame, threads), rounds),
         "engine": fastest.name,
         "sizes": interleaved(sizes, rounds),
     }
@@ -113,17 +100,17 @@ def noise(height, width, channels=3):
     return rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def contestants(folder, graph, frame, threads):
+def contestants(graph, frame, threads):
     """{name: function without arguments that enlarges the frame}, what is installed."""
     import cv2
 
     size = (SCALE * FRAME[1], SCALE * FRAME[0])
     calls = {}
     for name in ENGINES:
-        engine = engine_or_none(folder / "elsr.safetensors", name, threads)
+        engine = engine_or_none("elsr", name, threads)
         if engine:
             calls[f"engine {name}"] = partial(engine.upscale, frame)
-    luma = engine_or_none(folder / "elsr-y.safetensors", "auto", threads)
+    luma = engine_or_none("elsr-y", "auto", threads)
     plane = frame[..., 0].copy()  # as a decoder gives it, not every third byte of a picture
     calls[f"elsr-y, engine {luma.name}, plane"] = partial(luma.upscale_plane, plane)
     calls.update(torch_calls(graph, frame, threads))
@@ -132,9 +119,9 @@ def contestants(folder, graph, frame, threads):
     return calls
 
 
-def engine_or_none(path, name, threads):
+def engine_or_none(model, name, threads):
     try:
-        return load_engine(path, engine=name, threads=threads)
+        return load_engine(model, engine=name, threads=threads)
     except InputError as error:
         print(error, file=sys.stderr)
         return None
@@ -151,7 +138,7 @@ def torch_calls(graph, frame, threads):
         print(error, file=sys.stderr)
         return {}
     torch.set_num_threads(threads)
-    layers = [torch_layer(torch, layer) for layer in graph.layers]
+    layers = [torch_layer(torch, node.op, graph.arrays) for node in graph.nodes[1:]]
     floats = torch.from_numpy(np.float32(frame.transpose(2, 0, 1)[None]) / 255)
 
     def core():
@@ -172,16 +159,15 @@ def torch_calls(graph, frame, threads):
     return {PORT: port, "PyTorch eager, floats to floats": core}
 
 
-def torch_layer(torch, layer):
-    if isinstance(layer, Conv):
-        outputs, inputs, rows, columns = layer.kernel.shape
-        made = torch.nn.Conv2d(inputs, outputs, (rows, columns), padding=(rows // 2, columns // 2))
-        arrays = {"weight": layer.kernel, "bias": layer.bias}
-    elif isinstance(layer, PReLU):
-        made, arrays = torch.nn.PReLU(len(layer.slopes)), {"weight": layer.slopes}
+def torch_layer(torch, op, arrays):
+    if isinstance(op, ops.Conv):
+        made = torch.nn.Conv2d(op.inputs, op.outputs, op.kernel, padding=op.reach)
+    elif isinstance(op, ops.PReLU):
+        made = torch.nn.PReLU(op.size)
     else:
         return torch.nn.PixelShuffle(SCALE)
-    made.load_state_dict({name: torch.tensor(array.copy()) for name, array in arrays.items()})
+    named = zip(("weight", "bias"), op.parameters())
+    made.load_state_dict({name: torch.tensor(arrays[ours].copy()) for name, ours in named})
     return made
 
 
@@ -225,12 +211,11 @@ def timed(call):
 def start(folder, name):
     """Seconds from the start of a process to its first frame, with an empty and a filled cache, and
     the peak memory in MB of one that makes an 8K frame; None where the engine is not installed."""
-    path = str(folder / "elsr.safetensors")
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / f"cache_{name}")}
     try:
-        seconds = [process(START.format(path=path, name=name, shape=(*FRAME, 3)), environment)[0]
+        seconds = [process(START.format(name=name, shape=(*FRAME, 3)), environment)[0]
                    for _ in range(4)]
-        memory = process(START.format(path=path, name=name, shape=(1080, 1920, 3)), environment)[1]
+        memory = process(START.format(name=name, shape=(1080, 1920, 3)), environment)[1]
     except subprocess.CalledProcessError:
         return None
     return {"first": seconds[0], "later": statistics.median(seconds[1:]), "peak_mb": memory}
@@ -300,6 +285,4 @@ def starts_table(starts):
 
 
 if __name__ == "__main__":
-    from elsr_paddle.commands import shared as cli
-
-    cli.run(main)
+    run(main)

@@ -7,6 +7,12 @@ import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# Files that are taken for videos where only the name tells.
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+})
+
 
 @contextmanager
 def atomic_write(path):

@@ -1,5 +1,6 @@
-"""Clips become files of pairs: whole, in order, in bounded memory."""
+"""Make files of pairs of clips: whole, in order, in bounded memory."""
 
+import os
 import runpy
 import signal
 import subprocess
@@ -13,14 +14,8 @@ from skimage.data import astronaut
 
 from elsr_paddle.data.clips import Clip, Frame, find_clips
 from elsr_paddle.data.pairs import Pairs
-from elsr_paddle.data.prepare import (
-    Recipe,
-    detail,
-    ensure_reds,
-    frame_pairs,
-    patch_corners,
-    prepare,
-)
+from elsr_paddle.data.prepare import detail, ensure_reds, frame_pairs, patch_corners, prepare
+from elsr_paddle.data.recipe import Job, Recipe
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import write_image
@@ -78,13 +73,14 @@ def test_the_script_writes_four_files_that_hold_every_frame_in_order(two_clips, 
         assert_same_rows(rows(tmp_path / f"train_x{scale}.h5"), expected)
         expected = [("b", *make_pair(frame(20 + i), scale)) for i in range(3)]
         assert_same_rows(rows(tmp_path / f"val_x{scale}.h5"), expected)
-    assert "12 pairs of 1 clips, HR 96x64" in capsys.readouterr().out
+    assert "12 pairs of 1 clip, HR 96x64" in capsys.readouterr().out
 
 
 def test_several_threads_write_the_file_that_one_writes(two_clips, tmp_path):
     clips = find_clips([two_clips])
     for workers in (1, 4):
-        prepare(clips, [], tmp_path / str(workers), degradation="blur_noise", workers=workers)
+        recipe = Recipe(degradation="blur_noise")
+        prepare(clips, [], tmp_path / str(workers), recipe, Job(workers=workers))
     for name in ("train_x2.h5", "train_x4.h5"):
         assert_same_rows(rows(tmp_path / "4" / name), rows(tmp_path / "1" / name))
 
@@ -94,7 +90,7 @@ def test_each_frame_has_noise_of_its_own(tmp_path):
     for name in ("a/0.png", "a/1.png", "b/0.png"):
         write_image(tmp_path / name, flat)
     clips = find_clips([tmp_path / "a", tmp_path / "b"])
-    (path,) = prepare(clips, [], tmp_path / "out", scales=[2], degradation="blur_noise")
+    (path,) = prepare(clips, [], tmp_path / "out", Recipe((2,), degradation="blur_noise"))
     assert len({lr.tobytes() for _, lr, _ in rows(path)}) == 3
     assert Pairs(path).degradation == "blur_noise"
 
@@ -141,7 +137,7 @@ def test_min_detail_drops_flat_patches(tmp_path):
     write_image(tmp_path / "c/0.png", image)
     assert detail(image[:, :64]) == 0 < 2 < detail(image[:, 64:])
     clips = find_clips([tmp_path / "c"])
-    files = prepare(clips, [], tmp_path / "out", hr_patch=64, min_detail=2)
+    files = prepare(clips, [], tmp_path / "out", Recipe(hr_patch=64, min_detail=2))
     for path in files:
         ((_, _, hr),) = rows(path)
         np.testing.assert_array_equal(hr, image[:, 64:])
@@ -161,10 +157,10 @@ def test_validation_keeps_whole_frames_unless_they_differ_in_size(tmp_path):
     write_clip(tmp_path / "a")
     write_clip(tmp_path / "b", height=48)
     clips = find_clips([tmp_path / "a", tmp_path / "b"])
-    prepare(clips[:1], clips[1:], tmp_path / "one", hr_patch=32)
+    prepare(clips[:1], clips[1:], tmp_path / "one", Recipe(hr_patch=32, min_detail=1))
     assert Pairs(tmp_path / "one/train_x4.h5").hr_size == (32, 32)
     assert Pairs(tmp_path / "one/val_x4.h5").hr_size == (48, 96)
-    prepare(clips[:1], clips, tmp_path / "both", hr_patch=32)
+    prepare(clips[:1], clips, tmp_path / "both", Recipe(hr_patch=32))
     assert Pairs(tmp_path / "both/val_x4.h5").hr_size == (32, 32)
 
 
@@ -217,11 +213,17 @@ def test_what_is_there_is_replaced_only_when_asked_to(two_clips, tmp_path):
         {"shrink": 0},
         {"hr_patch": 30},
         {"every": 0},
+        {"min_detail": 2.0},
     ],
 )
-def test_unusable_options_are_refused(two_clips, tmp_path, options):
+def test_unusable_options_are_refused(options):
     with pytest.raises(InputError):
-        prepare(find_clips([two_clips]), [], tmp_path, **options)
+        Recipe(**options)
+
+
+def test_unusable_threads_are_refused():
+    with pytest.raises(InputError, match="workers of at least 1 but got 0"):
+        Job(workers=0)
 
 
 def test_progress_sees_every_frame_and_knows_how_many(two_clips, tmp_path):
@@ -234,7 +236,7 @@ def test_progress_sees_every_frame_and_knows_how_many(two_clips, tmp_path):
             yield item
 
     clips = find_clips([two_clips])
-    prepare(clips[:1], clips[1:], tmp_path, every=2, progress=progress)
+    prepare(clips[:1], clips[1:], tmp_path, Recipe(every=2), Job(progress=progress))
     assert seen == [["val", 2, 2], ["train", 6, 6]]
 
 
@@ -281,7 +283,7 @@ def test_reds_is_prepared_once_for_training(reds, tmp_path, monkeypatch):
 
 def test_a_video_is_read_as_it_streams(tmp_path, folder_from):
     clips = find_clips([folder_from("ELSR_VIDEOS") / "bikes.mp4"])
-    (path,) = prepare(clips, [], tmp_path, scales=[2], every=50)
+    (path,) = prepare(clips, [], tmp_path, Recipe((2,), every=50))
     with Pairs(path) as pairs:
         assert (len(pairs), pairs.hr_size) == (5, (272, 640))
         for i, decoded in enumerate(clips[0].frames(every=50)):
@@ -310,7 +312,7 @@ def test_frames_are_asked_for_no_faster_than_they_are_written(tmp_path):
             ahead.append(CountedClip.asked - done)
             yield item
 
-    prepare([CountedClip("a")], [], tmp_path, scales=[4], workers=2, progress=progress)
+    prepare([CountedClip("a")], [], tmp_path, Recipe((4,)), Job(workers=2, progress=progress))
     assert len(ahead) == 200
     assert max(ahead) <= 4
 
@@ -319,6 +321,7 @@ WRITE = """
 import sys
 from elsr_paddle.data.prepare import prepare
 from elsr_paddle.data.clips import find_clips
+from elsr_paddle.data.recipe import Job
 
 def progress(items, *, total, desc):
     for i, item in enumerate(items):
@@ -329,7 +332,7 @@ def progress(items, *, total, desc):
                 pass
 
 clips = find_clips([sys.argv[1]])
-prepare(clips[:1], clips[1:], sys.argv[2], overwrite=True, progress=progress)
+prepare(clips[:1], clips[1:], sys.argv[2], job=Job(overwrite=True, progress=progress))
 """
 
 
@@ -338,7 +341,7 @@ def test_a_kill_in_mid_write_leaves_nothing_half_under_the_final_names(two_clips
     names = [f"{part}_x{scale}.h5" for part in ("train", "val") for scale in (2, 4)]
     clips = find_clips([two_clips])
     if before:
-        prepare(clips[:1], clips[1:], tmp_path, every=3)
+        prepare(clips[:1], clips[1:], tmp_path, Recipe(every=3))
     old = {name: (tmp_path / name).read_bytes() for name in names if before}
     process = subprocess.Popen(
         [sys.executable, "-c", WRITE, str(two_clips), str(tmp_path)],
@@ -351,7 +354,7 @@ def test_a_kill_in_mid_write_leaves_nothing_half_under_the_final_names(two_clips
     assert list(tmp_path.glob(".*.partial.h5"))  # it was in the middle of writing
     assert {name: (tmp_path / name).read_bytes() for name in old} == old
     assert before or not [name for name in names if (tmp_path / name).exists()]
-    prepare(clips[:1], clips[1:], tmp_path, overwrite=True)  # and the next run is as good as new
+    prepare(clips[:1], clips[1:], tmp_path, job=Job(overwrite=True))  # the next run is good
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
@@ -388,3 +391,66 @@ def test_an_output_that_is_no_folder_is_one_line(two_clips, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write to"):
         prepare(find_clips([two_clips]), [], tmp_path / "file")
+
+
+def test_photos_of_one_size_are_taken_for_a_clip_aloud_and_for_photos_when_asked(tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for i in range(6):
+        write_image(photos / f"photo{i}.png", frame(i))
+    with pytest.raises(InputError, match=r"0\.\.0 validation clips of 1 but got 4.*--photos"):
+        script(photos, "--val-clips", 4, "--output", tmp_path / "out")
+    assert capsys.readouterr().out.splitlines() == [
+        f"{photos}/: 6 pictures of 96x64 taken for one clip; --photos takes them as photos"
+    ]
+    script(photos, "--val-clips", 4, "--photos", "--output", tmp_path / "out")
+    assert "taken for" not in capsys.readouterr().out
+    assert set(Pairs(tmp_path / "out/train_x2.h5").clips) == {"photos/photo1", "photos/photo4"}
+    assert len(Pairs(tmp_path / "out/val_x2.h5")) == 4
+
+
+def test_of_many_folders_taken_for_clips_a_few_are_named(tmp_path, capsys):
+    for i in range(8):
+        write_clip(tmp_path / "set" / str(i), 2, 16, 16)
+    script(tmp_path / "set", "--scale", 2, "--output", tmp_path / "out")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "taken for" in line]
+    assert len(lines) == 6
+    assert lines[-1] == "and 3 more folders, each taken for one clip"
+
+
+@pytest.mark.parametrize("flags", [["--photos"], ["--photos", "--reds", "auto"]])
+def test_photos_without_folders_are_refused(flags):
+    with pytest.raises(InputError, match="beside --photos"):
+        script(*flags)
+
+
+def last_line(run_python, *arguments):
+    """The one line that the script leaves on stderr."""
+    done = run_python(ROOT / "prepare_h5.py", *arguments)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_sources_that_cannot_be_used_are_one_line_each(tmp_path, run_python):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("text")
+    for name, reason in (
+        ("empty", "expected pictures or videos in"),
+        ("notes.txt", "expected a folder, a picture or a video but got"),
+        ("missing", "no such file or folder"),
+    ):
+        line = last_line(run_python, tmp_path / name, "--output", tmp_path / "out")
+        assert line.startswith(f"error: {reason}")
+        assert str(tmp_path / name) in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
+def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, run_python):
+    closed = write_clip(tmp_path / "closed", 1)
+    closed.chmod(0)
+    try:
+        line = last_line(run_python, closed, "--output", tmp_path / "out")
+    finally:
+        closed.chmod(0o755)
+    assert line == f"error: {closed}: Permission denied"

@@ -6,28 +6,33 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from elsr_paddle.checkpoint import load_tensors, load_weights, save_tensors
 from elsr_paddle.data.pairs import Pairs, pair_writer
 from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.imaging.degrade import make_pair
-from elsr_paddle.models import to_arrays
-from elsr_paddle.training.fit import Trainer, evaluate, fit, image_function, to_tensor
+from elsr_paddle.networks import NETWORKS, build
+from elsr_paddle.networks.paddle_layer import to_arrays
+from elsr_paddle.networks.weights import load_tensors, load_weights, read, save_tensors
+from elsr_paddle.training.fit import fit
+from elsr_paddle.training.losses import LOSSES
 from elsr_paddle.training.runs import Run, read_metrics
 from elsr_paddle.training.stages import STAGES
+from elsr_paddle.training.trainer import Trainer, to_tensor
+from elsr_paddle.training.validation import image_function, mean_psnr
 
 SMALL = {"hr_patch": 32, "batch_size": 4, "expansion": 4}
 
 
-def make_run(folder, number=1, steps=8, **row):
+def make_run(folder, number=1, steps=8, model="elsr", **row):
     stage = replace(STAGES[number], steps=steps, **{**SMALL, **row})
-    network = {"model": "elsr", "config": {"scale": stage.scale}}
+    network = build(model, {"scale": stage.scale})
     return Run(stage, network, folder, validate_every=4, log_every=2, val_rows=2)
 
 
@@ -56,14 +61,18 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_others(tmp_path, trai
     assert a == b != c
 
 
-@pytest.mark.parametrize("number", [3, 4])  # L1 and L2, both x4
-def test_the_loss_is_that_of_the_table(tmp_path, training_data, number):
-    run = make_run(tmp_path, number)
+@pytest.mark.parametrize(
+    ("number", "row"),
+    [(3, {}), (4, {}), (3, {"loss": "charbonnier"})],  # L1 and L2 by the table, both x4
+)
+def test_the_loss_is_that_of_the_stage(tmp_path, training_data, number, row):
+    run = make_run(tmp_path, number, **row)
     pairs = Pairs(training_data / "train_x4.h5")
     lr, hr = PatchBatches(pairs, hr_patch=32, batch_size=4, seed=0)[0]
     trainer = Trainer(run)
     difference = trainer.model(to_tensor(lr)).numpy() - hr.transpose(0, 3, 1, 2) / 255
-    expected = np.abs(difference).mean() if number == 3 else (difference**2).mean()
+    expected = {"l1": np.abs(difference).mean(), "l2": (difference**2).mean(),
+                "charbonnier": np.sqrt(difference**2 + 1e-6).mean()}[run.stage.loss]
     assert float(trainer.update(lr, hr)) == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -108,14 +117,14 @@ def test_weights_tell_on_what_lr_they_were_trained(tmp_path, training_data, alia
 
 def test_validation_is_the_mean_of_per_image_psnrs_of_8_bit_pictures(tmp_path, training_data):
     pairs = Pairs(training_data / "val_x2.h5")
-    model = Trainer(make_run(tmp_path)).network()
+    model = Trainer(make_run(tmp_path)).kept
     squared = []
     for lr, hr in pairs:
         output = model(to_tensor(lr[None])).numpy()[0].transpose(1, 2, 0)
         sr = np.rint(output.clip(0, 1) * 255)
         squared.append(((sr - hr) ** 2).mean())
     expected = np.mean([10 * np.log10(255**2 / error) for error in squared])
-    measured = evaluate(image_function(model), pairs, rows=len(pairs))
+    measured = mean_psnr(image_function(model), pairs, rows=len(pairs))
     assert measured["rgb_db"] == pytest.approx(expected, abs=0.01)
 
 
@@ -128,7 +137,7 @@ def test_averaged_weights_follow_the_trained_ones(tmp_path, training_data):
         trainer.update(*batches[step])
         decay = min(0.5, (step + 1) / (step + 11))
         average = decay * average + (1 - decay) * to_arrays(trainer.model)["head.bias"]
-    np.testing.assert_allclose(to_arrays(trainer.network())["head.bias"], average, rtol=1e-5)
+    np.testing.assert_allclose(to_arrays(trainer.kept)["head.bias"], average, rtol=1e-5)
 
 
 def test_divergence_is_one_line_and_keeps_the_last_good_state(tmp_path, training_data):
@@ -158,10 +167,6 @@ def test_a_state_is_continued_with_lr_of_its_own_kind_alone(tmp_path, training_d
     train(run, training_data)
     with pytest.raises(InputError, match="run .degradation: bicubic -> opencv_cubic"):
         train(run, aliased_data)
-    tensors, progress = load_tensors(run.state)
-    del progress["identity"]["degradation"]  # as older versions left it
-    save_tensors(run.state, tensors, progress)
-    assert train(run, training_data) == progress["best"]
 
 
 def test_a_run_stays_until_the_one_that_overwrites_it_can_begin(tmp_path, training_data):
@@ -210,6 +215,101 @@ def test_a_damaged_state_is_refused(tmp_path, training_data):
     run.state.write_bytes(run.state.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"state\.safetensors is damaged"):
         train(run, training_data)
+
+
+@pytest.mark.parametrize("expansion", [0, 4])
+def test_espcns_tail_learns_at_a_tenth_of_the_rate(tmp_path, training_data, expansion):
+    run = make_run(tmp_path, 3, model="espcn", expansion=expansion, learning_rate=1e-3)
+    trainer = Trainer(run)
+    before = {name: p.numpy() for name, p in trainer.model.named_parameters()}
+    pairs = Pairs(training_data / "train_x4.h5")
+    trainer.update(*PatchBatches(pairs, hr_patch=32, batch_size=4, seed=0)[0])
+    rate = run.stage.learning_rate_at(0)
+    for name, parameter in trainer.model.named_parameters():
+        # The first update of Adam is as long as the rate, wherever there is a gradient.
+        longest = np.abs(parameter.numpy() - before[name]).max()
+        factor = 0.1 if name.startswith("tail") else 1.0
+        assert longest == pytest.approx(factor * rate, rel=0.01), name
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_every_network_learns_and_continues_to_the_same_bits(tmp_path, training_data, model):
+    whole = make_run(tmp_path / "whole", 3, steps=24, model=model, ema_decay=0.9)
+    train(whole, training_data)
+    lines = read_metrics(whole.metrics)
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert read(whole.last).network == whole.network
+
+    class KilledError(Exception):
+        pass
+
+    def kill(record):
+        if record["step"] == 10:
+            raise KilledError
+
+    halved = replace(whole, folder=tmp_path / "halved")
+    with pytest.raises(KilledError):
+        train(halved, training_data, on_metrics=kill)
+    train(halved, training_data)
+    assert halved.last.read_bytes() == whole.last.read_bytes()
+    assert halved.best.read_bytes() == whole.best.read_bytes()
+
+
+def test_mixed_precision_is_for_the_network_alone(tmp_path, training_data, monkeypatch):
+    # Paddle has no mixed precision on a CPU: the network's part is told by the block it runs in.
+    running = []
+
+    @contextmanager
+    def auto_cast(enable):
+        running.append(enable)
+        yield
+        running.pop()
+
+    seen = []
+
+    def loss(sr, hr):
+        seen.append((sr.dtype, hr.dtype, any(running)))
+        return LOSSES["l1"](sr, hr)
+
+    def half(layer, given, sr):
+        seen.append((given[0].dtype, any(running)))
+        return sr.astype("bfloat16")
+
+    def watched(images, channels):
+        assert not any(running)
+        return to_tensor(images, channels)
+
+    monkeypatch.setattr(paddle.amp, "auto_cast", auto_cast)
+    monkeypatch.setitem(LOSSES, "charbonnier", loss)
+    monkeypatch.setattr("elsr_paddle.training.trainer.to_tensor", watched)
+    run = make_run(tmp_path, 3, model="elsr-y", loss="charbonnier")
+    trainer = Trainer(replace(run, amp=True))
+    trainer.model.register_forward_post_hook(half)
+    pairs = Pairs(training_data / "train_x4.h5")
+    trainer.loss(*PatchBatches(pairs, hr_patch=32, batch_size=4, seed=0)[0])
+    single = paddle.float32
+    assert seen == [(single, True), (single, single, False)]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_gpu_computes_float32_as_float32_wherever_bits_or_figures_are_promised(
+    tmp_path, training_data, monkeypatch, deterministic
+):
+    # No GPU here: what would be told to it is written down.
+    told = []
+    for module in ("fit", "validation"):
+        monkeypatch.setattr(f"elsr_paddle.training.{module}.use_tf32",
+                            lambda allowed: told.append("tf32" if allowed else "float32"))
+    monkeypatch.setattr("elsr_paddle.training.fit.make_deterministic",
+                        lambda device: told.append(f"deterministic {device}"))
+    run = replace(make_run(tmp_path, steps=4), deterministic=deterministic)
+    train(run, training_data)
+    if deterministic:
+        assert told == ["deterministic cpu", "float32", "float32"]
+    else:
+        assert told == ["tf32", "float32", "tf32"]
+    with pytest.raises(InputError, match="belongs to another run .deterministic"):
+        train(replace(run, deterministic=not deterministic), training_data)
 
 
 # From here on, real processes: each imports Paddle anew.
@@ -293,7 +393,7 @@ def test_a_later_stage_can_start_from_scratch_and_the_next_from_it(root, trainin
     assert f"stage 4 starts from {out / 'stage3' / 'best.safetensors'}" in output
     output = finish(start_script(root, training_data, out, *flags, "--weights", "a.pdparams"),
                     status=2)  # fmt: skip
-    assert "expected --weights or --from-scratch but got both" in output
+    assert "--weights: not allowed with argument --from-scratch" in output
 
 
 def test_two_processes_follow_the_loss_of_one_with_the_doubled_batch_even_when_killed(
@@ -318,6 +418,25 @@ def test_two_processes_follow_the_loss_of_one_with_the_doubled_batch_even_when_k
         for out in (alone, both)
     ]
     np.testing.assert_allclose(*curves, rtol=1e-4)
+
+
+def test_ctrl_c_on_two_processes_saves_a_state_that_both_continue(root, training_data, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo",
+                "--log_dir", tmp_path / "log"]  # fmt: skip
+    options = {"launcher": launcher, "start_new_session": True}
+    flags = ["--stage", "1", "--validate-every", STEPS, "--log-every", 5]
+    finish(start_script(root, training_data, whole, *flags, **options))
+    process = start_script(root, training_data, stopped, *flags, **options)
+    wait_for_step(process, stopped / "stage1" / "metrics.jsonl", 10)
+    process.send_signal(signal.SIGINT)  # to the launcher, which tells the processes
+    process.communicate(timeout=60)
+    assert "--resume continues" in (tmp_path / "log" / "workerlog.0").read_text()
+    step = load_tensors(stopped / "stage1" / "state.safetensors")[1]["step"]
+    assert 10 <= step < STEPS and step % 5 == 0
+    finish(start_script(root, training_data, stopped, *flags, "--resume", **options))
+    last = [out / "stage1" / "last.safetensors" for out in (whole, stopped)]
+    assert last[0].read_bytes() == last[1].read_bytes()
 
 
 def test_five_stages_run_in_turn(root, training_data, tmp_path):

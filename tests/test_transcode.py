@@ -205,6 +205,9 @@ def test_sound_alone_is_no_video(tmp_path, nearest):
     ("out.mp4", {"codec": "aac"}, "expected a video encoder of FFmpeg"),
     ("out.webm", {"codec": "libx264"}, "webm cannot hold what libx264 encodes"),
     ("out.mov", {"codec": "libvpx"}, "cannot start libvpx in mov with crf=20"),
+    ("out.mp4", {"codec": "mpeg4", "preset": "slow"}, "mpeg4 has no presets"),
+    ("out.webm", {"preset": "slow"}, "libvpx-vp9 has no presets"),
+    ("out.mkv", {"codec": "ffv1", "crf": 20}, "ffv1 has no constant quality"),
     ("out.mp4", {"preset": "warp"}, "cannot start libx264 in mp4 with crf=20, preset=warp"),
 ])
 def test_encoders_and_presets_that_do_not_fit_are_refused(tmp_path, nearest, output, options,
@@ -213,6 +216,21 @@ def test_encoders_and_presets_that_do_not_fit_are_refused(tmp_path, nearest, out
     with pytest.raises(InputError, match=message):
         transcode(source, tmp_path / output, nearest(scale=2), **options)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "libvpx", "libsvtav1", "mpeg4"])
+def test_crf_is_heeded_by_every_encoder_that_has_a_quality(tmp_path, nearest, codec):
+    source = write_video(tmp_path / "a.mp4", moving_photo(6))
+    sizes = []
+    for crf in (5, 40):
+        transcode(source, tmp_path / f"{crf}.mkv", nearest(scale=2), codec=codec, crf=crf)
+        sizes.append((tmp_path / f"{crf}.mkv").stat().st_size)
+    assert sizes[0] > 1.2 * sizes[1]
+
+
+def test_a_lossless_encoder_needs_no_quality(tmp_path, nearest):
+    source = write_video(tmp_path / "a.mp4", moving_photo(6))
+    assert transcode(source, tmp_path / "out.mkv", nearest(scale=2), codec="ffv1").frames == 6
 
 
 def test_x264_works_on_several_frames_at_once_not_on_slices_of_one(tmp_path, nearest):

@@ -239,3 +239,15 @@ def test_interlaced_video_is_deinterlaced_frame_for_frame(tmp_path, nearest):
     assert outcome.warnings == ["it is interlaced: deinterlaced with bwdif"]
     assert frame_times(tmp_path / "out.mp4") == frame_times(tmp_path / "a.mp4")
     assert not first_frame(tmp_path / "out.mp4").interlaced_frame
+
+
+def test_a_film_is_enlarged_without_opencv(tmp_path, run_python):
+    source = write_video(tmp_path / "a.mp4", moving_photo(3))
+    for model in ("elsr", "elsr-y"):
+        done = run_python(
+            "-c", "import sys; sys.modules['cv2'] = None\n"
+            "from elsr_paddle.commands.enlarge import main\n"
+            f"sys.exit(main({[str(source), '-o', str(tmp_path / f'{model}.mp4')]} + "
+            f"['--model', {model!r}]))")
+        assert done.returncode == 0, done.stderr
+        assert len(frame_times(tmp_path / f"{model}.mp4")) == 3

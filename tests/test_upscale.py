@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -14,10 +16,12 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from elsr_paddle.commands import progress
 from elsr_paddle.commands.enlarge import main
-from elsr_paddle.engines import loading
+from elsr_paddle.commands.main import COMMANDS
 from elsr_paddle.enlarge.batch import Job, plan_jobs
 from elsr_paddle.errors import InputError
+from elsr_paddle.networks import zoo
 
 PHOTO = Image.fromarray(astronaut()[40:88, 190:254])  # 64x48
 
@@ -247,11 +251,11 @@ def test_a_bomb_names_the_flag_that_lets_it_pass(tmp_path, upscale):
     ["--scale", "0"], ["--scale", "nan"], ["--size", "10"], ["--size", "0x9"], ["--crf", "x"],
     ["--scale", "2", "--fit", "9x9"], ["--threads", "0"], ["--compare", "diagonal"],
 ])
-def test_bad_usage_is_status_2(tmp_path, upscale, arguments, capsys):
+def test_bad_usage_is_one_line_that_names_the_flag(tmp_path, upscale, arguments):
     folder_of_pictures(tmp_path, "a.png")
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(InputError, match=f"{arguments[0]}.*--help lists the options") as caught:
         upscale(tmp_path / "a.png", "-o", tmp_path / "out.png", *arguments)
-    assert end.value.code == 2
+    assert "\n" not in str(caught.value)
     assert tree(tmp_path) == ["a.png"]
 
 
@@ -260,11 +264,14 @@ def test_the_shipped_network_is_taken_for_each_scale(tmp_path, monkeypatch, near
     folder_of_pictures(tmp_path, "a.png")
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "elsr_x2.safetensors").write_bytes(nearest_weights.read_bytes())
-    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "weights")
+    (tmp_path / "weights" / "elsr_x3.safetensors").write_bytes(b"damaged")
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
-    assert main(["a.png", "-o", "out.png"]) == 0
+    assert main(["a.png", "-o", "out.png", "--model", "elsr"]) == 0
     assert size_of("out.png") == (128, 96)
-    assert "elsr_x2.safetensors" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "elsr_x2.safetensors" in said
+    assert re.search("warning: .*elsr_x3.safetensors is damaged", said)
 
 
 @pytest.mark.parametrize("scale, size", [("1.5", (96, 72)), ("2", (128, 96)), ("4", (256, 192))])
@@ -272,7 +279,7 @@ def test_a_network_of_x4_alone_serves_the_smaller_scales_too(tmp_path, monkeypat
                                                              capsys, scale, size):
     folder_of_pictures(tmp_path, "a.png")
     save_nearest(tmp_path / "weights/elsr-aliased_x4.safetensors", degradation="opencv_cubic")
-    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
     arguments = ["--model", "elsr-aliased", "--scale", scale]
     assert main(["a.png", "-o", "out.png", *arguments]) == 0
@@ -282,10 +289,60 @@ def test_a_network_of_x4_alone_serves_the_smaller_scales_too(tmp_path, monkeypat
 
 def test_nothing_trained_and_nothing_shipped_says_how_to_train(tmp_path, monkeypatch):
     folder_of_pictures(tmp_path, "a.png")
-    monkeypatch.setattr(loading, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="train.py"):
+    with pytest.raises(InputError, match="train it: elsr train --model elsr-y"):
         main(["a.png", "-o", "out.png"])
+
+
+def test_a_model_that_does_not_exist_is_told_with_those_that_do(tmp_path):
+    folder_of_pictures(tmp_path, "a.png")
+    with pytest.raises(InputError, match="a model of elsr, .* but got 'elsr-typo'; `elsr models`"):
+        main([str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png"), "--model", "elsr-typo"])
+
+
+@pytest.mark.parametrize("scale", ["2", "2x", "x2", "X2.0"])
+def test_a_scale_is_understood_as_people_write_it(tmp_path, upscale, scale):
+    folder_of_pictures(tmp_path, "a.png")
+    assert upscale(tmp_path / "a.png", "-o", tmp_path / "out.png", "--scale", scale)[0] == 0
+    assert size_of(tmp_path / "out.png") == (128, 96)
+
+
+def test_the_command_runs_in_a_thread(tmp_path, nearest_weights):
+    folder_of_pictures(tmp_path, "a.png")
+    arguments = [tmp_path / "a.png", "-o", tmp_path / "out.png", "--weights", nearest_weights]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(main, [*map(str, arguments)]).result() == 0
+
+
+def test_progress_is_json_for_scripts(tmp_path, upscale):
+    write_video(tmp_path / "clip.mp4", 5)
+    _, said = upscale(tmp_path / "clip.mp4", "-o", tmp_path / "out.mp4", "--progress", "json",
+                      "--json")
+    *lines, report = map(json.loads, said.out.splitlines())
+    assert lines[0]["event"] == "progress"
+    assert (lines[0]["name"], lines[0]["total"], lines[0]["unit"]) == ("clip.mp4", 5, "frames")
+    assert report["done"] == 1
+
+
+def test_without_a_terminal_a_line_comes_every_few_seconds(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS", 0)
+    for _ in progress.bar(range(3), desc="film", unit="frames", total=3):
+        time.sleep(0.02)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 2
+    assert re.fullmatch(r"film: 2/3 frames, .* frames/s, 00:00 left", lines[-1])
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--version"], "elsr-paddle"), (["--help"], "Other commands"), (["models"], "elsr-y-aliased"),
+    (["info", "elsr"], "conv 3x3, 6 to 48"), (["info", "elsr", "--json"], '"model": "elsr"'),
+    *((([name, "--help"]), "usage: elsr") for name in COMMANDS),
+])
+def test_the_package_runs_as_the_command(arguments, words, run_python):
+    done = run_python("-m", "elsr_paddle", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert words in done.stdout
 
 
 # As processes
@@ -320,7 +377,7 @@ def test_a_signal_in_mid_video_leaves_no_half_file(tmp_path, root, nearest_weigh
 # The command with AVIF's encoder at its slowest, minutes for one call, which tells that it begins.
 SLOW_AVIF = """
 from PIL import AvifImagePlugin, Image
-from elsr_paddle.commands.enlarge import entry
+from elsr_paddle.commands.main import entry
 from elsr_paddle.enlarge.saving import FORMATS
 def save(picture, *arguments):
     picture.encoderinfo["speed"] = 0
@@ -384,7 +441,7 @@ def test_it_runs_with_the_core_packages_and_halide_alone(tmp_path, root, nearest
     write_video(source / "c.mp4", 3)
     hidden = ["paddle", "openvino", "onnxruntime", "onnx", "h5py", "matplotlib", "skimage", "scipy"]
     code = (f"import sys; sys.modules.update(dict.fromkeys({hidden}))\n"
-            "from elsr_paddle.commands.enlarge import entry; entry()")
+            "from elsr_paddle.commands.main import entry; entry()")
     weights = () if "--model" in options else ("--weights", nearest_weights)
     done = subprocess.run([sys.executable, "-c", code, source, "-o", tmp_path / "out", *options,
                            *weights], cwd=root, capture_output=True, text=True)
@@ -403,7 +460,7 @@ def test_a_full_disk_is_one_line_and_no_file(tmp_path, root, nearest_weights, su
         write_video(source, 600)
     # A limit on the size of a file fails as a full disk does, in the middle of a write.
     code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-            "from elsr_paddle.commands.enlarge import entry; entry()")
+            "from elsr_paddle.commands.main import entry; entry()")
     done = subprocess.run([sys.executable, "-c", code, source, "-o", tmp_path / f"out{suffix}",
                            "--weights", nearest_weights, "--crf", "4"], cwd=root,
                           capture_output=True, text=True)

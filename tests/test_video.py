@@ -10,6 +10,7 @@ from PIL import Image
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.io import write_image
+from elsr_paddle.video import gif
 from elsr_paddle.video import read as video
 
 
@@ -145,40 +146,40 @@ def test_the_stream_that_ffmpeg_prefers_is_read_where_a_file_has_two(folder_from
 
 def test_a_gif_holds_its_frames_in_order(tmp_path):
     frames = [plain(level) for level in (0, 64, 128, 192)]
-    video.write_gif(tmp_path / "a.gif", frames, 10)
+    gif.write_gif(tmp_path / "a.gif", frames, 10)
     found = list(gif_frames(tmp_path / "a.gif"))
     assert np.abs(np.array(found).astype(int) - frames).max() <= 2
 
 
 def test_a_gif_keeps_time_though_its_clock_ticks_in_hundredths(tmp_path):
-    video.write_gif(tmp_path / "a.gif", [plain(level) for level in range(24)], 24)
+    gif.write_gif(tmp_path / "a.gif", [plain(level) for level in range(24)], 24)
     found = gif_milliseconds(tmp_path / "a.gif")
     assert set(found) == {40, 50}
     assert sum(found) == pytest.approx(1000, abs=10)
 
 
 def test_a_gif_of_one_frame_and_of_equal_frames_is_whole(tmp_path):
-    video.write_gif(tmp_path / "a.gif", [plain(5)], 10)
+    gif.write_gif(tmp_path / "a.gif", [plain(5)], 10)
     assert levels(gif_frames(tmp_path / "a.gif")) == [5]
-    video.write_gif(tmp_path / "b.gif", [plain(5)] * 3, 10)
+    gif.write_gif(tmp_path / "b.gif", [plain(5)] * 3, 10)
     assert sum(gif_milliseconds(tmp_path / "b.gif")) == 300
 
 
 def test_wide_frames_are_shrunk_and_small_ones_left(tmp_path):
     for width, expected in ((20, (12, 20, 3)), (0, (24, 40, 3)), (640, (24, 40, 3))):
-        video.write_gif(tmp_path / "a.gif", [plain(5)], 10, width=width)
+        gif.write_gif(tmp_path / "a.gif", [plain(5)], 10, width=width)
         assert next(gif_frames(tmp_path / "a.gif")).shape == expected
 
 
 def test_a_gif_without_frames_is_refused_and_leaves_no_file(tmp_path):
     with pytest.raises(InputError, match="no frames"):
-        video.write_gif(tmp_path / "a.gif", [], 10)
+        gif.write_gif(tmp_path / "a.gif", [], 10)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_gif_leaves_the_old_one(tmp_path):
     path = tmp_path / "a.gif"
-    video.write_gif(path, [plain(7)], 10)
+    gif.write_gif(path, [plain(7)], 10)
     before = path.read_bytes()
 
     def breaks_off():
@@ -186,7 +187,7 @@ def test_an_interrupted_gif_leaves_the_old_one(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        video.write_gif(path, breaks_off(), 10)
+        gif.write_gif(path, breaks_off(), 10)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
@@ -200,12 +201,12 @@ def test_frames_are_let_go_once_written(tmp_path):
             assert sum(reference() is not None for reference in references) <= 3
             yield frame
 
-    video.write_gif(tmp_path / "a.gif", frames(), 10)
+    gif.write_gif(tmp_path / "a.gif", frames(), 10)
 
 
 def test_each_gif_holds_frames_of_its_own_kind(tmp_path):
     """The port wrote its SR frames into both."""
-    with video.comparison_gifs(tmp_path, 10, label="ELSR", limit=3) as add:
+    with gif.comparison_gifs(tmp_path, 10, label="ELSR", limit=3) as add:
         for level in (10, 20, 30, 40):
             add(plain(level), plain(200 + level))
     assert levels(gif_frames(tmp_path / "bicubic_video.gif")) == [10, 20, 30]
@@ -219,6 +220,6 @@ def test_each_gif_holds_frames_of_its_own_kind(tmp_path):
 def test_side_by_side_cuts_the_middle_out_of_large_frames():
     frame = np.zeros((100, 200, 3), np.uint8)
     frame[40:60, 80:120] = 200
-    both = video.side_by_side({"a": frame, "b": frame}, height=20, width=40)
+    both = gif.side_by_side({"a": frame, "b": frame}, height=20, width=40)
     assert both.shape == (40, 84, 3)
     assert (both[20:, :40] == 200).all() and (both[20:, 44:] == 200).all()

@@ -115,7 +115,7 @@ def test_a_network_is_read_with_its_graph_and_what_does_not_fit_names_the_file(t
     save_tensors(path, made.graph.arrays, made.metadata)
     found = read(path)
     assert (found.network, found.path, found.scale, found.channels) == (made.network, path, 3, 1)
-    assert found.parameter_count == sum(array.size for array in made.graph.arrays.values())
+    assert found.graph.parameter_count == sum(array.size for array in made.graph.arrays.values())
     for metadata, message in (({"model": "elsr-9", "config": {}}, "expected a network of"),
                               ({"model": "elsr", "config": {}}, "weights do not fit")):
         save_tensors(path, made.graph.arrays, metadata)

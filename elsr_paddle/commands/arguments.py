@@ -9,9 +9,17 @@ import argparse
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from elsr_paddle.errors import InputError, needs
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, with one line for what cannot be used instead of all flags."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError: the command ends with one line and status 2."""
+        raise InputError(f"{message}; {self.prog} --help lists the options")
 
 
 def add_options(

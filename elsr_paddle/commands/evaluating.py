@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elsr_paddle.commands.arguments import add_options, given_options
-from elsr_paddle.commands.shared import OUT, PLOTS
+from elsr_paddle.commands.shared import OUT, PLOTS, warn
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.protocol import EvaluationOptions
 from elsr_paddle.networks import NETWORKS, zoo
@@ -75,7 +74,7 @@ class Weights:
         """Those that ship and those trained under a folder; each damaged file is told on stderr."""
         entries, damaged = zoo.available(out)
         for line in damaged:
-            _warn(line)
+            warn(line)
         return cls(entries)
 
     def best(self, model: str, options: EvaluationOptions) -> Trained | None:
@@ -88,7 +87,7 @@ class Weights:
             try:
                 return read(entry.path)
             except InputError as error:
-                _warn(error)
+                warn(str(error))
                 entries.remove(entry)
         return None
 
@@ -100,10 +99,6 @@ class Weights:
     def names(self) -> Iterable[str]:
         """What --model may be."""
         return dict.fromkeys([*NETWORKS, *(entry.name for entry in self.entries)])
-
-
-def _warn(message):
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def choose_trained(args: argparse.Namespace, out: Path = OUT) -> Trained:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from elsr_paddle.commands.arguments import Parser
 from elsr_paddle.commands.evaluating import (
     about,
     add_evaluation_flags,
@@ -14,7 +14,7 @@ from elsr_paddle.commands.evaluating import (
     evaluation_options,
     make_candidate,
 )
-from elsr_paddle.commands.shared import DEMO, Skipped
+from elsr_paddle.commands.shared import DEMO, VERSION, Skipped, run
 from elsr_paddle.errors import InputError
 
 
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="elsr test", description=__doc__)
+    parser.add_argument("--version", action="version", version=VERSION)
     parser.add_argument("paths", nargs="*", type=Path, help="HR pictures, or folders of them "
                         "(default: frames of the demo's validation clips)")
     parser.add_argument("--benchmarks", type=Path, metavar="DIR", help="every set in DIR: NAME/HR, "
@@ -71,25 +72,23 @@ def _find_sets(args, options, skipped):
 
 def _demo_frames():
     """A few frames of each validation clip of the demo set, which is built when missing."""
-    from tqdm import tqdm
-
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.data.demo import ensure
     from elsr_paddle.imaging.io import list_images
 
-    clips = sorted((ensure(DEMO, tqdm) / "val").iterdir())
+    clips = sorted((ensure(DEMO, bar) / "val").iterdir())
     return [path for clip in clips if clip.is_dir() for path in list_images(clip)[::8]]
 
 
 def _evaluate(set_name, stills, candidates, args, skipped):
     """The records of a set's stills; the first ones are drawn as well."""
-    from tqdm import tqdm
-
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.evaluation.candidates import upscalers
     from elsr_paddle.evaluation.compare import evaluate_stills
 
     options, records = evaluation_options(args, candidates[0].scale), []
-    bar = tqdm(stills, desc=set_name or None, unit="picture", disable=None)
-    for item in evaluate_stills(bar, upscalers(candidates), options, skipped):
+    shown = bar(stills, desc=set_name or "stills", unit="pictures")
+    for item in evaluate_stills(shown, upscalers(candidates), options, skipped):
         if len(records) < args.figures:
             _draw(item, set_name, args.plots, options)
         records.append(item.record())
@@ -111,5 +110,9 @@ def _table(results, candidates, args, options):
     if not args.benchmarks:
         return scores_table(results[""], candidates[0].name)
     comparable = (options.protocol, options.lr_kind) == ("y", "bicubic")
-    parameters = {found.name: found.trained.parameter_count for found in candidates}
+    parameters = {found.name: found.trained.graph.parameter_count for found in candidates}
     return benchmark_table(results, parameters, scale=options.scale, comparable=comparable)
+
+
+if __name__ == "__main__":
+    run(main)

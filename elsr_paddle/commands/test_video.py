@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from elsr_paddle.commands.arguments import Parser
 from elsr_paddle.commands.evaluating import (
     about,
     add_evaluation_flags,
@@ -13,7 +13,7 @@ from elsr_paddle.commands.evaluating import (
     evaluation_options,
     make_candidate,
 )
-from elsr_paddle.commands.shared import DEMO, OUT, Skipped
+from elsr_paddle.commands.shared import DEMO, OUT, VERSION, Skipped, run
 from elsr_paddle.errors import InputError
 
 TIMED_FRAMES = 20
@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="elsr test-video", description=__doc__)
+    parser.add_argument("--version", action="version", version=VERSION)
     parser.add_argument("clip", nargs="?", type=Path, help="a folder of HR frames, or a video file "
                         "(default: the demo's validation clip)")
     parser.add_argument("--every", type=int, default=1, metavar="K", help="take every Kth frame")
@@ -59,11 +60,10 @@ def _parser():
 
 def _demo_clip():
     """The first validation clip of the demo set, which is built when missing."""
-    from tqdm import tqdm
-
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.data.demo import ensure
 
-    return min(path for path in (ensure(DEMO, tqdm) / "val").iterdir() if path.is_dir())
+    return min(path for path in (ensure(DEMO, bar) / "val").iterdir() if path.is_dir())
 
 
 def _paddle_network(candidate):
@@ -77,14 +77,13 @@ def _paddle_network(candidate):
 
 def _evaluate(clip, args, candidate, skipped):
     """The records of all frames, and the first LR frames; the GIFs are written on the way."""
-    from tqdm import tqdm
-
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.evaluation.candidates import upscalers
     from elsr_paddle.evaluation.compare import evaluate_frames
     from elsr_paddle.video.read import numbered_frames
 
     options = evaluation_options(args, candidate.scale)
-    frames = tqdm(numbered_frames(clip, args.every, skipped), unit="frame", disable=None)
+    frames = bar(numbered_frames(clip, args.every, skipped), desc="clip", unit="frames")
     records, lr_frames = [], []
     with _gifs(clip, args, candidate.name) as add_to_gifs:
         for item in evaluate_frames(frames, upscalers([candidate]), options, skipped):
@@ -97,7 +96,8 @@ def _evaluate(clip, args, candidate, skipped):
 
 
 def _gifs(clip, args, network):
-    from elsr_paddle.video.read import comparison_gifs, frame_rate
+    from elsr_paddle.video.gif import comparison_gifs
+    from elsr_paddle.video.read import frame_rate
 
     fps = args.fps or frame_rate(clip) / args.every
     return comparison_gifs(args.out, fps, label=network.upper(), width=args.gif_width,
@@ -129,3 +129,7 @@ def _tell(summary, speed, args, network):
         print(f"the GIFs hold {args.gif_frames} of {len(summary.items)} frames; see --gif-frames")
     print(f"figures in {args.json} and {args.out / 'frames.csv'}, GIFs in {args.out}, "
           f"pictures in {args.plots}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,70 +1,164 @@
-"""Train ELSR: one stage, or a range of stages, each from the best weights of the one before."""
+"""Train a network in stages, each of which starts from the best weights of the one before."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
+from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from elsr_paddle.commands import shared as cli
-from elsr_paddle.errors import InputError
+from elsr_paddle.commands.arguments import Parser, add_options, given_options, read_config
+from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS, VERSION, run
+from elsr_paddle.errors import InputError, needs
+from elsr_paddle.networks import NETWORKS, build
+from elsr_paddle.training.runs import Run, read_metrics
 from elsr_paddle.training.stages import STAGES, Stage, stage_numbers
 
-SHAPE_FLAGS = ("width", "prelu", "depth", "head_kernel", "tail_kernel")
-ROW_FLAGS = [field for field in fields(Stage) if field.name not in ("number", "init_from")]
+MODEL = "elsr"
 
 
-def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stage", required=True, help="1, ..., 5, or a range such as 1..5")
-    parser.add_argument("--data", type=Path, help="folder of prepare_h5.py (default: the demo set)")
-    parser.add_argument("--reds", help="REDS root, or `auto`: prepared into data/reds when needed")
-    parser.add_argument("--out", type=Path, default=cli.OUT, help="folder of the stage folders")
-    parser.add_argument("--plots", type=Path, default=cli.PLOTS)
-    parser.add_argument("--model", default="elsr", help="elsr (RGB) or elsr-y (luma)")
-    parser.add_argument("--width", type=int, help="channels of head and body")
-    parser.add_argument("--prelu", choices=("channel", "shared"), help="slopes, of elsr only")
-    parser.add_argument("--depth", type=int, help="convolutions in the body, of elsr-y only")
-    parser.add_argument("--head-kernel", type=int, help="1, 3 or 5, of elsr-y only")
-    parser.add_argument("--tail-kernel", type=int, help="1, 3 or 5, of elsr-y only")
-    parser.add_argument("--weights", type=Path, help="start from this .safetensors or .pdparams")
-    parser.add_argument("--from-scratch", action="store_true",
-                        help="start the first stage asked for from no weights")
-    parser.add_argument("--resume", action="store_true", help="continue where a run was stopped")
-    parser.add_argument("--overwrite", action="store_true", help="train anew over an older run")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--validate-every", type=int, default=500, help="steps; saves the state")
-    parser.add_argument("--log-every", type=int, default=100, help="steps")
-    parser.add_argument("--val-rows", type=int, default=50, help="validation pairs used")
-    parser.add_argument("--workers", type=int, default=1, help="threads that prepare patches")
-    parser.add_argument("--memory-budget", type=float, default=2.0, help="GiB of patches in memory")
-    parser.add_argument("--device", help="cpu, gpu, gpu:1, ... (default: the best there is)")
-    parser.add_argument("--amp", action="store_true", help="mixed precision on a GPU")
-    parser.add_argument("--visualdl", type=Path, help="folder for VisualDL's curves")
-    for field in ROW_FLAGS:
-        kind = {"int": int, "float": float}.get(field.type, str)
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}", type=kind, help="overrides the table of stages.py"
-        )
-    return parser.parse_args(argv)
-
-
-def main(argv=None):
-    args = parse(argv)
-    stages = [override(STAGES[number], args) for number in stage_numbers(args.stage)]
-    for one, other in (("resume", "overwrite"), ("data", "reds"), ("weights", "from_scratch")):
-        if getattr(args, one) and getattr(args, other):
-            raise InputError(f"expected --{one} or --{other.replace('_', '-')} but got both")
-    if args.from_scratch:
-        stages[0] = replace(stages[0], init_from=None)
+def main(argv: list[str] | None = None) -> int:
+    """Train the stages that the arguments name."""
+    args = parse(sys.argv[1:] if argv is None else argv)
+    runs = make_runs(args)
     # Imported here so that --help and a mistyped stage do not wait for Paddle; the drawing, so that
     # a missing matplotlib is told before the training and not after it.
     from elsr_paddle.evaluation.figures import losses_figure
+
+    stream = sys.stderr if args.progress == "json" else sys.stdout
+    first = set_up(args, stream)
+    say = partial(print, file=stream, flush=True) if first else _nothing
+    with _log_to(stream, first):
+        folder, weights = find_data(args, first), args.weights
+        for run in runs:
+            best = train_stage(run, args, folder, weights, say)
+            weights = None  # the next stage starts from this one
+            if first:
+                curves = redraw_curves(args, losses_figure)
+                say(f"stage {run.stage.number}: {best['psnr_rgb_db']:.2f} dB RGB at step "
+                    f"{best['step']}, bicubic {best['bicubic_rgb_db']:.2f}; weights {run.best}, "
+                    f"curves {curves}")
+    return 0
+
+
+def _nothing(*_):
+    """Say nothing: the first process speaks for all."""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments; a file of --config stands in for flags that are not given.
+
+    Raises
+    ------
+    InputError for a file that cannot be read, or one with options that do not exist.
+    """
+    early = Parser(add_help=False, allow_abbrev=False)
+    early.add_argument("--model")
+    early.add_argument("--config")
+    model, path = vars(early.parse_known_args(argv)[0]).values()
+    config = read_config(path, {"stage", "model", *_names(Stage, Run, *NETWORKS.values())}) \
+        if path else {}
+    kind = type(build(model or config.get("model", MODEL), {}))
+    foreign = sorted(config.keys() - {"stage", "model", *_names(Stage, Run, kind)})
+    if foreign:
+        raise InputError(f"{path} has options that {kind.name} does not have: {', '.join(foreign)}")
+    numbers = config.pop("stage", None)
+    parser = build_parser(kind)
+    parser.set_defaults(**config, **({"numbers": str(numbers)} if numbers else {}))
+    args = parser.parse_args(argv)
+    if args.numbers is None:
+        parser.error("the following arguments are required: --stage")
+    return args
+
+
+def _names(*kinds):
+    """The options of dataclasses by name."""
+    return {field.name for kind in kinds for field in fields(kind) if field.metadata}
+
+
+def build_parser(kind: type) -> argparse.ArgumentParser:
+    """The parser of the command for a kind of network, whose options are among its flags."""
+    parser = Parser(prog="elsr train", description=__doc__, allow_abbrev=False)
+    stage = parser.add_argument_group("the stage", "each flag but --stage replaces a value of its "
+                                      "row in elsr_paddle/training/stages.py")
+    stage.add_argument("--stage", dest="numbers", metavar="N", help="1 to 5, or a range as 1..5")
+    add_options(stage, Stage)
+    network = parser.add_argument_group("the network", f"the flags below --model are those of "
+                                        f"{kind.name}; each network has its own")
+    network.add_argument("--model", default=MODEL, choices=NETWORKS,
+                         help="the network to train (default: %(default)s, that of the paper)")
+    add_options(network, kind, without=("scale",))  # that of the stage
+    parser.add_argument("--version", action="version", version=VERSION)
+    group = parser.add_argument_group("the run")
+    add_options(group, Run)
+    _add_run(group)
+    _add_files(parser.add_argument_group("files"))
+    return parser
+
+
+def _add_run(group):
+    """The flags of a run that change no bit of what comes out."""
+    earlier = group.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="continue where a run was stopped")
+    earlier.add_argument("--overwrite", action="store_true", help="train anew over an older run")
+    group.add_argument("--device", help="cpu, gpu, gpu:1, ... (default: the best there is)")
+    group.add_argument("--workers", type=int, default=1, metavar="N",
+                       help="threads that prepare patches (default: %(default)s)")
+    group.add_argument("--memory-budget", type=float, default=2.0, metavar="GIB",
+                       help="most that pairs take in memory (default: %(default)s)")
+    group.add_argument("--progress", choices=("auto", "json"), default="auto",
+                       help="auto: lines for people; json: a JSON object a line on stdout, all "
+                            "else on stderr (default: %(default)s)")
+
+
+def _add_files(group):
+    add = group.add_argument
+    pairs = group.add_mutually_exclusive_group()
+    pairs.add_argument("--data", type=Path, metavar="DIR",
+                       help="folder of `elsr prepare` (default: the demo set)")
+    pairs.add_argument("--reds", metavar="DIR",
+                       help="REDS root, or `auto`: prepared into data/reds when needed")
+    start = group.add_mutually_exclusive_group()
+    start.add_argument("--weights", metavar="FILE",
+                       help="start from this .safetensors or .pdparams, or from a network that "
+                            "ships (default: the best weights of the stage before)")
+    start.add_argument("--from-scratch", action="store_true",
+                       help="start the first stage asked for from no weights")
+    add("--out", type=Path, default=OUT, metavar="DIR",
+        help="folder of the stage folders (default: %(default)s)")
+    add("--plots", type=Path, default=PLOTS, metavar="DIR",
+        help="folder of the curves (default: %(default)s)")
+    add("--visualdl", type=Path, metavar="DIR", help="folder for VisualDL's curves")
+    add("--config", metavar="FILE", help="YAML with options of the stage, the network and the run, "
+        "such as the config.json of an earlier run; flags win")
+
+
+def make_runs(args: argparse.Namespace) -> list[Run]:
+    """The runs that the arguments ask for, in order.
+
+    Raises
+    ------
+    InputError for an option out of its range.
+    """
+    numbers = stage_numbers(args.numbers)
+    stages = [replace(STAGES[number], **given_options(args, Stage)) for number in numbers]
+    if args.from_scratch:
+        stages[0] = replace(stages[0], init_from=None)
+    shape, own = given_options(args, NETWORKS[args.model]), given_options(args, Run)
+    return [
+        Run(stage, build(args.model, {**shape, "scale": stage.scale}),
+            args.out / f"stage{stage.number}", **own)
+        for stage in stages
+    ]
+
+
+def set_up(args: argparse.Namespace, stream) -> bool:
+    """Choose the device and join the other processes; gives whether this is the first of them."""
     from elsr_paddle.framework import paddle, select_device
 
     device = select_device(args.device)
@@ -75,36 +169,34 @@ def main(argv=None):
         paddle.distributed.init_parallel_env()
     first = paddle.distributed.get_rank() == 0
     if first:
-        print(f"device {device}, {processes} process(es)")
-        log = logging.getLogger("elsr_paddle")
-        log.setLevel(logging.INFO)
-        log.addHandler(logging.StreamHandler(sys.stdout))
-        log.propagate = False  # Paddle prints whatever reaches the root logger a second time
-    folder = find_data(args, first)
-    weights = args.weights
-    for stage in stages:
-        run = make_run(stage, args)
-        best = train_stage(run, args, folder, weights, first)
-        weights = None  # the next stage starts from this one
-        if first:
-            print(f"stage {stage.number}: {best['psnr_rgb_db']:.2f} dB RGB at step {best['step']}, "
-                  f"bicubic {best['bicubic_rgb_db']:.2f}; weights {run.best}, "
-                  f"curves {redraw_curves(args, losses_figure)}")
-    return 0
+        print(f"device {device}, {processes} process(es)", file=stream)
+    return first
 
 
-def override(stage, args):
-    """The table's row with every flag that was given."""
-    given = {field.name: getattr(args, field.name) for field in ROW_FLAGS}
-    return replace(stage, **{name: value for name, value in given.items() if value is not None})
+@contextmanager
+def _log_to(stream, first):
+    """Let the first process show what the package logs, inside the block."""
+    log = logging.getLogger("elsr_paddle")
+    before = log.level, log.propagate
+    handler = logging.StreamHandler(stream) if first else logging.NullHandler()
+    log.addHandler(handler)
+    # Paddle prints whatever reaches the root logger a second time.
+    log.setLevel(logging.INFO if first else logging.WARNING)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.level, log.propagate = before
 
 
-def find_data(args, first):
+def find_data(args: argparse.Namespace, first: bool) -> Path:
     """The folder of prepared pairs; the first process makes what is missing, the others wait."""
+    from elsr_paddle.commands.progress import bar
     from elsr_paddle.framework import wait_for_all
 
-    progress = partial(tqdm, unit="frame", disable=None)  # shown in terminals only
-    folder = args.data or (cli.DATA / "reds" if args.reds else cli.DEMO)
+    progress = partial(bar, kind=args.progress, unit="frames")
+    folder = args.data or (DATA / "reds" if args.reds else DEMO)
     if first and args.reds:
         from elsr_paddle.data.prepare import ensure_reds
 
@@ -117,84 +209,95 @@ def find_data(args, first):
     return folder
 
 
-def make_run(stage, args):
-    from elsr_paddle.training.runs import Run
-
-    given = {"scale": stage.scale, **{name: getattr(args, name) for name in SHAPE_FLAGS}}
-    config = {name: value for name, value in given.items() if value is not None}
-    return Run(
-        stage=stage,
-        network={"model": args.model, "config": config},
-        folder=args.out / f"stage{stage.number}",
-        seed=args.seed,
-        validate_every=args.validate_every,
-        log_every=args.log_every,
-        val_rows=args.val_rows,
-        amp=args.amp,
-    )
-
-
-def train_stage(run, args, folder, weights, first):
+def train_stage(
+    run: Run, args: argparse.Namespace, folder: Path, weights: str | None, say: Callable
+) -> dict:
     """Train one stage; gives the metrics of its best validation."""
     from elsr_paddle.data.pairs import Pairs
-    from elsr_paddle.training import fit as training
+    from elsr_paddle.training.fit import fit
 
-    number, scale = run.stage.number, run.stage.scale
-    weights = weights or run.stage.init_from and args.out / f"stage{number - 1}/best.safetensors"
-    if weights and not weights.exists():
-        if weights == args.weights:
-            raise InputError(f"no such file: {weights}")
-        raise InputError(f"stage {number} starts from {weights}, which is not there: train stage "
-                         f"{number - 1} first, or give --weights or --from-scratch")
+    start = find_start(run, args.out, weights)
     run.claim(resume=args.resume, overwrite=args.overwrite)
-    if first and (args.overwrite or not run.state.exists()):
-        print(f"stage {number} starts from {weights or 'scratch'}")
-    budget = args.memory_budget * 2**30
-    train_pairs = Pairs(folder / f"train_x{scale}.h5", budget, scale)
-    val_pairs = Pairs(folder / f"val_x{scale}.h5", budget, scale)
+    if args.overwrite or not run.state.exists():
+        say(f"stage {run.stage.number} starts from {start or 'scratch'}")
+    budget, scale = args.memory_budget * 2**30, run.stage.scale
+    pairs = [Pairs(folder / f"{part}_x{scale}.h5", budget, scale) for part in ("train", "val")]
     try:
-        return training.fit(run, train_pairs, val_pairs, start=weights, overwrite=args.overwrite,
-                            workers=args.workers,
-                            on_metrics=metrics_printer(run, args.visualdl) if first else None)
+        return fit(run, *pairs, start=start, overwrite=args.overwrite, workers=args.workers,
+                   on_metrics=metrics_printer(run, args, say))
     except KeyboardInterrupt:
-        if first and run.state.exists():
-            print(f"stopped; {run.state} is saved: the same command with --resume continues")
+        if run.state.exists():
+            say(f"stopped; {run.state} is saved: the same command with --resume continues")
         raise
 
 
-def metrics_printer(run, visualdl_folder):
+def find_start(run: Run, out: Path, weights: str | None) -> Path | None:
+    """The file a stage starts from: the one given, else that of the stage before; None for none.
+
+    Raises
+    ------
+    InputError if the stage before has not been trained, or nothing ships under the name given.
+    """
+    from elsr_paddle.networks import zoo
+
+    number, before = run.stage.number, run.stage.init_from
+    if weights:
+        return zoo.find(weights, run.stage.scale)
+    if before is None:
+        return None
+    path = out / f"stage{before}" / zoo.BEST
+    if not path.exists():
+        raise InputError(f"stage {number} starts from {path}, which is not there: train stage "
+                         f"{before} first, or give --weights or --from-scratch")
+    return path
+
+
+def metrics_printer(
+    run: Run, args: argparse.Namespace, say: Callable
+) -> Callable[[dict], None]:
     """A function that shows each line of metrics, and logs it for VisualDL if asked to."""
-    curves = visualdl_folder and visualdl_folder / f"stage{run.stage.number}"
-    writer = visualdl_writer(curves) if curves else None
+    writer = None
+    if args.visualdl and say is not _nothing:
+        folder = args.visualdl / f"stage{run.stage.number}"
+        writer = needs("visualdl", "visualdl").LogWriter(logdir=str(folder))
 
     def show(record):
-        line = "stage {stage} step {step}/{0} loss {loss:.5f}, {steps_per_second:.1f} steps/s"
-        if "psnr_rgb_db" in record:
-            line += ("; RGB {psnr_rgb_db:.2f} dB (bicubic {bicubic_rgb_db:.2f})"
-                     ", Y {psnr_y_db:.2f} dB (bicubic {bicubic_y_db:.2f})")
-        print(line.format(run.stage.steps, **record), flush=True)
-        if writer:
-            for name, value in record.items():
-                writer.add_scalar(name, value, record["step"])
+        if args.progress == "json":
+            print(json.dumps(record), flush=True)
+        else:
+            say(describe(record, run.stage.steps))
+        for name, value in record.items() if writer else ():
+            writer.add_scalar(name, value, record["step"])
 
     return show
 
 
-def visualdl_writer(folder):
-    try:
-        from visualdl import LogWriter
-    except ModuleNotFoundError as error:
-        raise InputError("--visualdl needs `pip install 'elsr-paddle[visualdl]'`") from error
-    return LogWriter(logdir=str(folder))
+def describe(record: dict, steps: int) -> str:
+    """A line of metrics in words; `steps` are those of the whole stage."""
+    line = (f"stage {record['stage']} step {record['step']}/{steps} loss {record['loss']:.5f}, "
+            f"{record['steps_per_second']:.1f} steps/s, {duration(record['seconds_left'])} left")
+    if "psnr_rgb_db" in record:
+        line += ("; RGB {psnr_rgb_db:.2f} dB (bicubic {bicubic_rgb_db:.2f})"
+                 ", Y {psnr_y_db:.2f} dB (bicubic {bicubic_y_db:.2f})").format(**record)
+    return line
 
 
-def redraw_curves(args, losses_figure):
+def duration(seconds: float) -> str:
+    """Seconds in words with the two largest units: 1 h 5 min, 2 min 6 s, 9 s."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def redraw_curves(args: argparse.Namespace, losses_figure: Callable) -> Path:
     """Draw the curves of every stage found, not only of those just trained; gives the path."""
-    from elsr_paddle.training.runs import read_metrics
-
     path = args.plots / "training_losses.png"
     runs = {n: read_metrics(args.out / f"stage{n}" / "metrics.jsonl") for n in STAGES}
     losses_figure(path, {number: lines for number, lines in runs.items() if lines})
     return path
 
 
+if __name__ == "__main__":
+    run(main)

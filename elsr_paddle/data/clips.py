@@ -1,4 +1,4 @@
-"""Clips in what a person has: folders of frames, photos, videos, the REDS data set.
+"""Find clips in what a person has: folders of frames, photos, videos, the REDS data set.
 
 A clip is the unit that a training/validation split never cuts. Its frames are decoded when asked
 for. REDS (CC BY 4.0): 720p frames `000/00000000.png` under `train_sharp` and `val_sharp`, and LR
@@ -8,24 +8,24 @@ frames made by MATLAB's bicubic under `train_sharp_bicubic/X4`.
 from __future__ import annotations
 
 import math
+import zipfile
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
+import numpy as np
 from PIL import Image
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import natural_key
+from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 from elsr_paddle.imaging.io import IMAGE_SUFFIXES, list_images, read_image
 from elsr_paddle.video.read import main_stream, numbered_frames
 
-VIDEO_SUFFIXES = frozenset(
-    {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
-    | {".y4m"}
-)
 VALIDATION_SHARE = 0.1  # of the clips, when nothing else is said
 REDS_SCALE = 4  # of the LR frames that come with REDS
+AI_STUDIO = Path("/home/aistudio")  # holds data/data<ID>/, one folder for each mounted data set
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Frame:
     """One frame, decoded or still a file, and its LR file where one is given."""
 
     number: int  # in its clip, from 0
-    image: object  # uint8 (H, W, 3), or the Path of a picture
+    image: np.ndarray | Path  # uint8 (H, W, 3), or the file of a picture
     given_lr: Path | None = None
 
-    def read(self):
+    def read(self) -> np.ndarray:
         """The frame as uint8 (H, W, 3) RGB; InputError, naming the file, if it cannot be read."""
         return read_image(self.image) if isinstance(self.image, Path) else self.image
 
-    def pixels(self):
+    def pixels(self) -> int:
         """How many pixels `read` will give, from the file's header; 0 if that is unreadable."""
         if isinstance(self.image, Path):
-            return math.prod(_size(self.image) or (0,))
+            return math.prod(picture_size(self.image) or (0,))
         return self.image.shape[0] * self.image.shape[1]
 
 
@@ -52,11 +52,13 @@ class Clip:
     """Frames that belong together: picture files in natural order, or one video file."""
 
     name: str
-    paths: tuple = ()  # of Path, one picture a frame
+    paths: tuple[Path, ...] = ()  # one picture a frame
     video: Path | None = None
     given_lr: Path | None = None  # folder with an x4 LR file of the same name for each picture
 
-    def frames(self, every=1, on_error=None):
+    def frames(
+        self, every: int = 1, on_error: Callable[[InputError], object] | None = None
+    ) -> Iterator[Frame]:
         """Yield every `every`-th Frame; videos are decoded here, pictures by `Frame.read`.
 
         Parameters
@@ -70,27 +72,37 @@ class Clip:
             for number, image in numbered_frames(self.video, every, on_error):
                 yield Frame(number, image)
         for number in range(0, len(self.paths), every):
-            yield Frame(number, self.paths[number], self._lr_of(self.paths[number]))
+            yield self.frame(number)
 
-    def count(self, every=1):
+    def frame(self, number: int) -> Frame:
+        """One frame of a clip of pictures, still a file."""
+        path = self.paths[number]
+        return Frame(number, path, self._lr_of(path))
+
+    def count(self, every: int = 1) -> int | None:
         """How many frames `frames` will yield; of a video, what its header says, or None."""
         total = len(self.paths) if self.video is None else _frames_in_header(self.video)
         return None if total is None else -(-total // every)
+
+    def picture_size(self) -> tuple[int, int] | None:
+        """(width, height) of the first picture whose header can be read; None if there is none."""
+        return next(filter(None, map(picture_size, self.paths)), None)
 
     def _lr_of(self, path):
         lr = self.given_lr / path.name if self.given_lr else None
         return lr if lr is not None and lr.is_file() else None
 
 
-def find_clips(paths):
+def find_clips(paths: Iterable[str | Path], photos: bool = False) -> list[Clip]:
     """The clips under any number of folders, pictures and video files.
 
-    A folder whose pictures share one size is a clip; where they differ, and for a picture named by
-    itself, each is a photo: a clip of one frame. Folders are searched all the way down.
+    A folder whose pictures share one size is taken for a clip; where they differ, and for a picture
+    named by itself, each is a photo: a clip of one frame. Folders are searched all the way down.
 
     Parameters
     ----------
     paths : iterable of str or Path
+    photos : bool, every picture is a photo, also where all in a folder share one size.
 
     Returns
     -------
@@ -100,16 +112,19 @@ def find_clips(paths):
     ------
     InputError if a path is missing, of no known kind, or holds neither pictures nor videos.
     """
-    return _with_unique_names([clip for path in paths for clip in _clips_at(Path(path))])
+    return _with_unique_names([clip for path in paths for clip in _clips_at(Path(path), photos)])
 
 
-def find_reds(root="auto"):
+def find_reds(
+    root: str | Path = "auto", home: str | Path = AI_STUDIO
+) -> tuple[list[Clip], list[Clip]]:
     """The clips of a REDS folder: both `root/train/train_sharp` and `root/train_sharp` are known.
 
     Parameters
     ----------
-    root : str or Path; "auto" looks in `data` and two levels below, as AI Studio mounts data sets
-        under `data/data<ID>`.
+    root : str or Path; "auto" looks in `data` here, beside this folder and in `home`, and two
+        levels below each: AI Studio mounts a data set as `data/data<ID>` in the home folder.
+    home : str or Path
 
     Returns
     -------
@@ -118,19 +133,22 @@ def find_reds(root="auto"):
 
     Raises
     ------
-    InputError if there is no REDS layout.
+    InputError if there is no REDS layout; it names the archives that have to be unpacked.
     """
-    for candidate in _auto_roots() if str(root) == "auto" else [Path(root)]:
+    places = roots = [Path(root)]
+    if str(root) == "auto":
+        places = [Path("data"), Path("..", "data"), Path(home) / "data"]
+        roots = [folder for place in places for folder in _and_two_levels_below(place)]
+    for candidate in roots:
         train, val = _reds_half(candidate, "train"), _reds_half(candidate, "val")
         if train:
             return train, val
-    raise InputError(
-        f"expected REDS ({root}) with train/train_sharp/000/00000000.png or "
-        "train_sharp/000/00000000.png but found none; unpack its archives or give its folder"
-    )
+    raise InputError(_no_reds(places, roots))
 
 
-def split_clips(clips, validation=None):
+def split_clips(
+    clips: Sequence[Clip], validation: int | Sequence[str] | None = None
+) -> tuple[list[Clip], list[Clip]]:
     """Split into training and validation by whole clips.
 
     Parameters
@@ -162,7 +180,10 @@ def split_clips(clips, validation=None):
 
 def _spread(clips, count):
     if not 0 <= count < len(clips):
-        raise InputError(f"expected 0..{len(clips) - 1} validation clips but got {count}")
+        raise InputError(
+            f"expected 0..{len(clips) - 1} validation clips of {len(clips)} but got {count}; "
+            "a folder of pictures of one size is one clip: --photos makes each picture a clip"
+        )
     return {clips[(2 * i + 1) * len(clips) // (2 * count)].name for i in range(count)}
 
 
@@ -179,10 +200,10 @@ def _named(clips, names):
     return chosen
 
 
-def _clips_at(path):
+def _clips_at(path, photos):
     suffix = path.suffix.lower()
     if path.is_dir():
-        clips = list(_clips_in_folder(path, path.resolve().name))
+        clips = list(_clips_in_folder(path, path.resolve().name, photos))
         if not clips:
             raise InputError(f"expected pictures or videos in {path} but found none")
         return clips
@@ -195,9 +216,9 @@ def _clips_at(path):
     raise InputError(f"expected a folder, a picture or a video but got {path}")
 
 
-def _clips_in_folder(folder, name):
+def _clips_in_folder(folder, name, photos):
     pictures = list_images(folder)
-    if _differ_in_size(pictures):
+    if photos or _differ_in_size(pictures):
         yield from (Clip(f"{name}/{picture.stem}", (picture,)) for picture in pictures)
     elif pictures:
         yield Clip(name, tuple(pictures))
@@ -205,22 +226,22 @@ def _clips_in_folder(folder, name):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _clips_in_folder(path, f"{name}/{path.name}")
+            yield from _clips_in_folder(path, f"{name}/{path.name}", photos)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             yield Clip(f"{name}/{path.stem}", video=path)
 
 
 def _differ_in_size(pictures):
     """Whether pictures are photos rather than frames; stops at the first that differs."""
-    sizes = (size for size in map(_size, pictures) if size)
+    sizes = (size for size in map(picture_size, pictures) if size)
     first = next(sizes, None)
     return any(size != first for size in sizes)
 
 
-def _size(picture):
+def picture_size(picture: Path) -> tuple[int, int] | None:
     """(width, height) in a picture's header, or None: whoever reads the picture says what is wrong.
 
-    Sideways EXIF does not matter here: frames of a clip are all turned the same way.
+    As stored: EXIF may turn the picture. The frames of a clip are all turned the same way.
     """
     try:
         with Image.open(picture) as header:
@@ -240,10 +261,31 @@ def _with_unique_names(clips):
     return unique
 
 
-def _auto_roots():
-    data = Path("data")
-    below = [*data.glob("*/"), *data.glob("*/*/")]
-    return [data, *sorted(below, key=natural_key)]
+def _and_two_levels_below(place):
+    folders = (path for pattern in ("*", "*/*") for path in place.glob(pattern) if path.is_dir())
+    return [place, *sorted(folders, key=natural_key)]
+
+
+def _no_reds(places, roots):
+    """Why there is no REDS: its archives are still packed, or nothing is there."""
+    for root in roots:
+        packed = [path.name for path in sorted(root.glob("*.zip")) if _packs_reds(path)]
+        if packed:
+            return f"expected REDS unpacked but found {', '.join(packed)} in {root}; unpack it"
+    return (
+        f"expected REDS in {', '.join(map(str, places))} with train/train_sharp/000/00000000.png "
+        "or train_sharp/000/00000000.png but found none; give its folder"
+    )
+
+
+def _packs_reds(archive):
+    """Whether the name of an archive or of a file in it is one of REDS."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            names = packed.namelist()
+    except (OSError, zipfile.BadZipFile):
+        names = []  # named all the same: unpacking tells what is wrong
+    return any("train_sharp" in name for name in (archive.name, *names))
 
 
 def _reds_half(root, part):

@@ -1,4 +1,4 @@
-"""The demo set: short clips with motion, rendered from the photos inside scikit-image.
+"""Render the demo set: short clips with motion, from the photos inside scikit-image.
 
 Those photos come with the package, so nothing is downloaded. A clip is a camera that pans, zooms
 and turns over one photo in steps of fractions of a pixel, so that no two frames sample it alike.
@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import skimage.data
 
 from elsr_paddle.data.clips import Clip
 from elsr_paddle.data.prepare import prepare
-from elsr_paddle.errors import InputError
+from elsr_paddle.data.recipe import Job, Recipe
+from elsr_paddle.errors import InputError, needs
 from elsr_paddle.imaging.io import list_images, write_image
 
 SCALES = (2, 4)
@@ -36,10 +36,10 @@ class Shot:
     """
 
     photo: str  # the function of skimage.data that loads it
-    size: tuple  # (height, width) of the frames, pixels, multiples of 12 so that x2, x3 and x4 fit
+    size: tuple[int, int]  # (height, width) of the frames, multiples of 12 for x2, x3 and x4
     frames: int
-    first: tuple
-    last: tuple
+    first: tuple[float, float, float, float]
+    last: tuple[float, float, float, float]
 
 
 # fmt: off
@@ -58,7 +58,7 @@ SPLITS = {"train": TRAIN, "val": VAL}
 PAIR_FILES = tuple(f"{split}_x{scale}.h5" for split in SPLITS for scale in SCALES)
 
 
-def ensure(folder, progress=None):
+def ensure(folder: str | Path, progress: Callable[..., Iterable] | None = None) -> Path:
     """Build the demo set under `folder` unless it is there already.
 
     It is built beside its place and then renamed: there is a whole demo set or none, also when
@@ -96,7 +96,7 @@ def ensure(folder, progress=None):
     return folder
 
 
-def is_complete(folder):
+def is_complete(folder: str | Path) -> bool:
     """Whether `folder` holds every clip and every file of pairs of the demo set."""
     shots = [Path(folder) / split / shot.photo for split in SPLITS for shot in SPLITS[split]]
     pairs = [Path(folder) / name for name in PAIR_FILES]
@@ -119,22 +119,15 @@ def _build(folder, progress):
         for index, frame in enumerate(render(shot)):
             write_image(folder / split / shot.photo / f"{index:08d}.png", frame)
     train, val = ([_clip(folder / split / s.photo) for s in SPLITS[split]] for split in SPLITS)
-    prepare(
-        train,
-        val,
-        folder,
-        scales=SCALES,
-        hr_patch=HR_PATCH,
-        progress=progress,
-        source="photos of scikit-image",
-    )
+    job = Job(progress=progress, source="photos of scikit-image")
+    prepare(train, val, folder, Recipe(scales=SCALES, hr_patch=HR_PATCH), job)
 
 
 def _clip(folder):
     return Clip(folder.name, tuple(list_images(folder)))
 
 
-def render(shot):
+def render(shot: Shot) -> Iterator[np.ndarray]:
     """Yield the frames of a shot.
 
     Each frame is sampled three times as finely as its pixels, by cubic interpolation, and averaged
@@ -153,14 +146,15 @@ def render(shot):
         yield _frame(photo, shot, progress)
 
 
-def load_photo(name):
+def load_photo(name: str) -> np.ndarray:
     """A colour photo that ships inside scikit-image, uint8 (H, W, 3) RGB."""
-    loaded = getattr(skimage.data, name)()
+    loaded = getattr(needs("skimage", "train").data, name)()
     return loaded[0] if isinstance(loaded, tuple) else loaded  # of a stereo pair, the left one
 
 
 def _frame(photo, shot, progress):
     """The frame at `progress` (0 first, 1 last) of the shot."""
+    cv2 = needs("cv2", "opencv")
     height, width = shot.size
     fine = _photo_from_frame(photo.shape, shot, progress) @ _frame_from_fine()
     sampled = cv2.warpAffine(

@@ -1,26 +1,27 @@
-"""Files of LR/HR pairs (HDF5): the one format of training and validation, read and written here.
+"""Read and write files of LR/HR pairs (HDF5), the one packed format of training and validation.
 
 A file holds `lr` and `hr`, uint8 (N, H, W, 3) RGB, one uncompressed chunk per sample; `clip`, the
 clip of each row as an index into `clip_names`; and the attributes scale, degradation, colour,
-source, versions. Files of the PyTorch port (float32 NCHW, 0..255; one array, or one dataset per
-row) read the same way.
+source, versions. Files of the PyTorch port ELSR-torch (float32 NCHW, 0..255; one array, or one
+dataset per row) read the same way.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
-import cv2
-import h5py
 import numpy as np
 
 from elsr_paddle import __version__
-from elsr_paddle.errors import InputError
+from elsr_paddle.errors import InputError, needs
 from elsr_paddle.files import atomic_write
+
+h5py = needs("h5py", "train")
 
 BLOCK_ROWS = 16  # rows converted at once while a file is loaded
 GROWTH = 256  # rows by which the arrays of an unfinished file grow
@@ -44,8 +45,9 @@ class Pairs:
     Attributes
     ----------
     scale : int
-    degradation : str, "unknown" in a file of the port
+    degradation : str, "unknown" in a file of ELSR-torch
     clips : list of str, the clip of each row
+    lr_sizes : int array (N, 2), height and width of each row
     lr_size, hr_size : (height, width) of every row, or None when the rows differ in size
     in_memory : bool
 
@@ -54,7 +56,9 @@ class Pairs:
     InputError if the file is missing, damaged, of another kind or of another scale.
     """
 
-    def __init__(self, path, memory_budget=2**30, scale=None):
+    def __init__(
+        self, path: str | Path, memory_budget: float = 2**30, scale: int | None = None
+    ) -> None:
         self.path = Path(path)
         self._opened = None  # (process id, file, lr, hr) once a row was read from the file
         with _opened(self.path) as file, _reading(self.path):
@@ -70,16 +74,22 @@ class Pairs:
                 self._lr, self._lr_layout = self._lr_layout.load(file["lr"])
                 self._hr, self._hr_layout = self._hr_layout.load(file["hr"])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._lr_layout.sizes)
 
-    def __getitem__(self, index):
+    @property
+    def lr_sizes(self) -> np.ndarray:
+        return np.array(self._lr_layout.sizes)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(lr, hr) of one row: uint8 (h, w, 3) and (h * scale, w * scale, 3), RGB."""
         if not -len(self) <= index < len(self):
             raise IndexError(index)  # lets `for lr, hr in pairs` end
         return self._read(index % len(self), EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
 
-    def crop(self, index, top, left, side):
+    def crop(
+        self, index: int, top: int, left: int, side: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(lr, hr) of a square of one row; position and side in LR pixels. May be views."""
         large = self.scale
         return self._read(
@@ -90,7 +100,7 @@ class Pairs:
             slice(left * large, (left + side) * large),
         )
 
-    def close(self):
+    def close(self) -> None:
         """Close the file; reading a row opens it again."""
         if self._opened is not None:
             self._opened[1].close()
@@ -129,7 +139,9 @@ class Pairs:
 
 
 @contextmanager
-def pair_writer(path, *, scale, degradation="bicubic", source=""):
+def pair_writer(
+    path: str | Path, *, scale: int, degradation: str = "bicubic", source: str = ""
+) -> Iterator[PairWriter]:
     """Open a new file of pairs; it appears under `path` when the block ends without an error.
 
     Parameters
@@ -162,7 +174,8 @@ def pair_writer(path, *, scale, degradation="bicubic", source=""):
 
 def _description(scale, degradation, source):
     """The attributes of a file of pairs."""
-    versions = {"elsr_paddle": __version__, "numpy": np.__version__, "opencv": cv2.__version__}
+    opencv = needs("cv2", "opencv").__version__
+    versions = {"elsr_paddle": __version__, "numpy": np.__version__, "opencv": opencv}
     return {
         "scale": scale,
         "degradation": degradation,
@@ -182,7 +195,7 @@ class PairWriter:
         self._clip_of_row = []
         self._clip_numbers = {}
 
-    def add(self, lr, hr, clip):
+    def add(self, lr: np.ndarray, hr: np.ndarray, clip: str) -> None:
         """Append one pair of clip `clip`; MixedSizesError if it is not of the first one's size."""
         if self._arrays is None:
             self._arrays = [self._create("lr", lr.shape), self._create("hr", hr.shape)]
@@ -191,7 +204,7 @@ class PairWriter:
         self._clip_of_row.append(self._clip_numbers.setdefault(clip, len(self._clip_numbers)))
         self.rows += 1
 
-    def finish(self):
+    def finish(self) -> None:
         """Cut the arrays to their length and write the clips."""
         if not self.rows:
             raise InputError("expected at least one pair to write but got none")
@@ -321,7 +334,7 @@ def _common_scale(lr_sizes, hr_sizes):
 
 
 def _clips(file, count, default):
-    """The clip of each row; a file of the port is one clip."""
+    """The clip of each row; a file of ELSR-torch is one clip."""
     if "clip" not in file:
         return [default] * count
     names = file["clip_names"].asstr()[()]

@@ -1,21 +1,23 @@
-"""Clips -> files of LR/HR pairs, streaming: memory does not grow with the input."""
+"""Make files of LR/HR pairs of clips, streaming: memory does not grow with the input."""
 
 from __future__ import annotations
 
 import math
 import os
 import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-import cv2
+import numpy as np
 
-from elsr_paddle.data.clips import REDS_SCALE, find_reds, split_clips
+from elsr_paddle.data.clips import REDS_SCALE, Clip, Frame, find_reds, split_clips
 from elsr_paddle.data.pairs import MixedSizesError, pair_writer
-from elsr_paddle.errors import InputError
-from elsr_paddle.imaging.degrade import DEGRADATIONS, make_pair
+from elsr_paddle.data.recipe import Job, Recipe
+from elsr_paddle.errors import InputError, needs
+from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.resize import imresize, modcrop
 from elsr_paddle.threads import ordered_map
@@ -24,57 +26,24 @@ PIXELS_UNDER_WAY = 40_000_000  # in all threads; decoding and cutting take about
 REDS_EVERY = 10  # of a clip's frames, one in so many is kept by `ensure_reds`
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What is made of each frame."""
-
-    scales: tuple = (2, 4)
-    degradation: str = "bicubic"
-    hr_patch: int | None = None  # side of the patches the frame is cut into; None keeps it whole
-    min_detail: float = 0.0  # patches below are dropped; see `detail`
-    shrink: int = 1  # the frame is first shrunk by this (the reduced REDS of the port: 4)
-
-
 def prepare(
-    clips_train,
-    clips_val,
-    output,
-    *,
-    scales=(2, 4),
-    degradation="bicubic",
-    hr_patch=None,
-    min_detail=0.0,
-    every=1,
-    shrink=1,
-    workers=None,
-    overwrite=False,
-    progress=None,
-    on_error=None,
-    source="",
-):
+    clips_train: Sequence[Clip],
+    clips_val: Sequence[Clip],
+    output: str | Path,
+    recipe: Recipe | None = None,
+    job: Job | None = None,
+) -> list[Path]:
     """Write `train_x2.h5`, `train_x4.h5`, `val_x2.h5`, `val_x4.h5` (for scales 2, 4) of clips.
 
     Each frame is decoded once for all scales. The files appear together at the end, each whole.
+    Validation keeps whole frames wherever they are of one size, and is cut into patches where not.
 
     Parameters
     ----------
-    clips_train, clips_val : lists of sources.Clip; without clips_val no validation file is written.
+    clips_train, clips_val : lists of clips.Clip; without clips_val no validation file is written.
     output : str or Path, folder
-    scales : iterable of int
-    degradation : a name in degrade.DEGRADATIONS
-    hr_patch : int, side of the HR patches that training frames are cut into, a multiple of every
-        scale; needed when frames differ in size. Validation keeps whole frames wherever they are
-        of one size, and is cut the same way where not.
-    min_detail : float, levels; training patches with less `detail` are dropped.
-    every : int, take every n-th frame of each clip
-    shrink : int, shrink the HR frames by this first
-    workers : int, threads; None for one per core
-    overwrite : bool, replace files that are there
-    progress : callable(iterable, *, total, desc) that returns the iterable, such as tqdm; total is
-        None when a video does not say its length.
-    on_error : callable that takes the InputError of each image that cannot be used; such images are
-        left out. None raises the first.
-    source : str, recorded in the files
+    recipe : Recipe; None for its defaults
+    job : Job; None for its defaults
 
     Returns
     -------
@@ -82,18 +51,16 @@ def prepare(
 
     Raises
     ------
-    InputError if an output is there already, an argument is unusable, frames differ in size and no
-    `hr_patch` is given, or nothing is left to write.
+    InputError if an output is there already, frames differ in size and the recipe has no
+    `hr_patch`, or nothing is left to write.
     """
-    recipe = Recipe(tuple(scales), degradation, hr_patch, min_detail, shrink)
-    _check_recipe(recipe, clips_train)
-    for what, count in (("every", every), ("workers", workers)):
-        if count is not None and count < 1:
-            raise InputError(f"expected {what} to be at least 1 but got {count}")
-    stream = _Stream(every, workers or os.cpu_count() or 1, progress, on_error, source)
+    recipe, job = recipe or Recipe(), job or Job()
+    if not clips_train:
+        raise InputError("expected at least one clip to train on but got none")
     train_files, val_files = (_outputs(output, part, recipe.scales) for part in ("train", "val"))
-    if not overwrite:
+    if not job.overwrite:
         _check_absent(train_files + val_files)
+    stream = _Stream(job)
     with ExitStack() as stack:  # all files appear when it closes, or none
         # Validation first: it is short, and shows soonest what is wrong with the frames.
         if clips_val:
@@ -108,7 +75,7 @@ def prepare(
 
 def _validation(stream, files, clips, recipe):
     """An ExitStack of the filled validation files: whole frames, or patches if sizes differ."""
-    whole = replace(recipe, hr_patch=None)
+    whole = replace(recipe, hr_patch=None, min_detail=0.0)
     try:
         with ExitStack() as attempt:
             stream.fill(attempt, files, clips, whole, "val")
@@ -117,19 +84,25 @@ def _validation(stream, files, clips, recipe):
         if recipe.hr_patch is None:
             raise
     with ExitStack() as attempt:
-        stream.fill(attempt, files, clips, replace(recipe, min_detail=0), "val")
+        stream.fill(attempt, files, clips, replace(recipe, min_detail=0.0), "val")
         return attempt.pop_all()
 
 
-def detail(image):
-    """Mean absolute difference of neighbouring pixels, in levels: 0 flat, above 10 busy texture."""
+def detail(image: np.ndarray) -> float:
+    """Mean absolute difference of neighbouring pixels, in levels: 0 flat, above 10 busy texture.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3), RGB
+    """
+    cv2 = needs("cv2", "opencv")
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     across = cv2.absdiff(gray[:, 1:], gray[:, :-1]).mean()
     down = cv2.absdiff(gray[1:], gray[:-1]).mean()
     return float(across + down) / 2
 
 
-def patch_corners(height, width, patch, step):
+def patch_corners(height: int, width: int, patch: int, step: int) -> list[tuple[int, int]]:
     """Top-left corners of a grid of patches that covers the whole image.
 
     As few patches as cover it, evenly spread; neighbours overlap where the size is no multiple.
@@ -155,7 +128,14 @@ def _spread(length, patch, step):
     return [(length - patch) * i // (count - 1) // step * step for i in range(count)]
 
 
-def ensure_reds(root, folder, *, scales=(2, 4), progress=None, on_error=None):
+def ensure_reds(
+    root: str | Path,
+    folder: str | Path,
+    *,
+    scales: Iterable[int] = (2, 4),
+    progress: Callable[..., Iterable] | None = None,
+    on_error: Callable[[InputError], object] | None = None,
+) -> list[Path]:
     """Prepare REDS under `folder` unless its files are there already.
 
     Every REDS_EVERY-th frame is kept, whole: neighbours are nearly the same picture, and all of
@@ -163,41 +143,31 @@ def ensure_reds(root, folder, *, scales=(2, 4), progress=None, on_error=None):
 
     Parameters
     ----------
-    root : str or Path of REDS, or "auto"; see sources.find_reds.
-    folder, scales, progress, on_error : as for `prepare`
+    root : str or Path of REDS, or "auto"; see clips.find_reds.
+    folder : str or Path, of the files
+    scales : iterable of int
+    progress, on_error : as in `Job`
 
     Returns
     -------
     list of Path, the files for training and validation
     """
-    files = [file for part in ("train", "val") for file in _outputs(folder, part, scales)]
+    recipe = Recipe(scales=tuple(scales), every=REDS_EVERY)
+    files = [file for part in ("train", "val") for file in _outputs(folder, part, recipe.scales)]
     if all(file.exists() for file in files):
         return files
     train, val = find_reds(root)
     if not val:
         train, val = split_clips(train)
-    return prepare(
-        train,
-        val,
-        folder,
-        scales=scales,
-        every=REDS_EVERY,
-        overwrite=True,
-        progress=progress,
-        on_error=on_error,
-        source="REDS",
-    )
+    job = Job(overwrite=True, progress=progress, on_error=on_error, source="REDS")
+    return prepare(train, val, folder, recipe, job)
 
 
 @dataclass(frozen=True)
 class _Stream:
     """Frames of clips -> rows of files, several frames under way at once, in order."""
 
-    every: int
-    workers: int
-    progress: object
-    on_error: object
-    source: str
+    job: Job
 
     def fill(self, stack, files, clips, recipe, part):
         """Fill one file per scale of the recipe; they appear when `stack` closes."""
@@ -206,20 +176,19 @@ class _Stream:
             for file, scale in zip(files, recipe.scales)
         ]
         with closing(self._made(clips, recipe)) as made:
-            for clip, pairs in self._shown(made, clips, part):
+            for clip, pairs in self._shown(made, clips, recipe.every, part):
                 for scale_index, lr, hr in pairs:
                     writers[scale_index].add(lr, hr, clip.name)
         if not writers[0].rows:
             raise InputError(f"nothing to write: no {part} frame was usable and had enough detail")
 
     def _writer(self, file, scale, degradation):
-        return pair_writer(file, scale=scale, degradation=degradation, source=self.source)
+        return pair_writer(file, scale=scale, degradation=degradation, source=self.job.source)
 
     def _made(self, clips, recipe):
         """Yield (clip, [(index of the scale, lr, hr), ...]) for each frame, in order."""
-        frames = (
-            (clip, frame) for clip in clips for frame in clip.frames(self.every, self.on_error)
-        )
+        on_error = self.job.on_error
+        frames = ((clip, frame) for clip in clips for frame in clip.frames(recipe.every, on_error))
 
         def work(item):
             return item[0], self._attempt(*item, recipe)
@@ -227,7 +196,7 @@ class _Stream:
         return ordered_map(
             work,
             frames,
-            workers=self.workers,
+            workers=self.job.workers or os.cpu_count() or 1,
             weight=lambda item: item[1].pixels(),
             budget=PIXELS_UNDER_WAY,
         )
@@ -235,34 +204,36 @@ class _Stream:
     def _attempt(self, clip, frame, recipe):
         """The pairs of a frame, or none if it cannot be read."""
         try:
-            return list(frame_pairs(frame, recipe, seed=_seed(clip, frame)))
+            return list(frame_pairs(frame, recipe, seed=noise_seed(clip, frame)))
         except InputError as error:
-            if self.on_error is None:
+            if self.job.on_error is None:
                 raise
-            self.on_error(error)
+            self.job.on_error(error)
             return []
 
-    def _shown(self, made, clips, part):
-        if self.progress is None:
+    def _shown(self, made, clips, every, part):
+        if self.job.progress is None:
             return made
-        counts = [clip.count(self.every) for clip in clips]
+        counts = [clip.count(every) for clip in clips]
         total = None if None in counts else sum(counts)
-        return self.progress(made, total=total, desc=part)
+        return self.job.progress(made, total=total, desc=part)
 
 
-def _seed(clip, frame):
+def noise_seed(clip: Clip, frame: Frame) -> int:
     """The noise of a frame is its own, and the same however the work is spread."""
     return zlib.crc32(f"{clip.name}/{frame.number}".encode())
 
 
-def frame_pairs(frame, recipe, seed=0):
+def frame_pairs(
+    frame: Frame, recipe: Recipe, seed: int = 0
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index of the scale, lr, hr) for every pair made of a frame.
 
     LR is made of the whole frame and then cut, so patches have no edges of their own.
 
     Parameters
     ----------
-    frame : sources.Frame
+    frame : clips.Frame
     recipe : Recipe
     seed : int, of the degradation's noise
 
@@ -275,7 +246,8 @@ def frame_pairs(frame, recipe, seed=0):
         hr = imresize(modcrop(hr, recipe.shrink), scale=1 / recipe.shrink)
     corners = _corners(hr, frame, recipe)
     for index, scale in enumerate(recipe.scales):
-        lr, cropped = _pair(frame, hr, scale, recipe, seed)
+        given = given_lr(frame, scale, recipe.degradation) if recipe.shrink == 1 else None
+        lr, cropped = pair_of(hr, scale, recipe.degradation, seed, given=given)
         if recipe.hr_patch is None:
             yield index, lr, cropped
         for top, left in corners:
@@ -301,14 +273,33 @@ def _corners(hr, frame, recipe):
     ]
 
 
-def _pair(frame, hr, scale, recipe, seed):
-    """The pair of a whole frame; REDS' own LR file where it is what would be made."""
-    given = scale == REDS_SCALE and recipe.degradation == "bicubic" and recipe.shrink == 1
-    if not (given and frame.given_lr):
-        return make_pair(hr, scale, recipe.degradation, seed)
-    lr, hr = read_image(frame.given_lr), modcrop(hr, scale)
+def given_lr(frame: Frame, scale: int, degradation: str) -> Path | None:
+    """The LR file that comes with a frame (of REDS), where it is what would be made."""
+    same = scale == REDS_SCALE and degradation == "bicubic"
+    return frame.given_lr if same else None
+
+
+def pair_of(
+    hr: np.ndarray, scale: int, degradation: str, seed: int, given: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(lr, hr) of a whole frame, uint8 (h, w, 3) and (h * scale, w * scale, 3).
+
+    Parameters
+    ----------
+    hr : uint8 array (H, W, 3), cut at the bottom and right to a multiple of `scale`.
+    scale, degradation, seed : as for `degrade.make_pair`
+    given : Path of an LR file to take instead of making LR
+
+    Raises
+    ------
+    InputError if the LR file cannot be read or is of another size, or the frame is too small.
+    """
+    if given is None:
+        return make_pair(hr, scale, degradation, seed)
+    lr, hr = read_image(given), modcrop(hr, scale)
     if hr.shape[:2] != (lr.shape[0] * scale, lr.shape[1] * scale):
-        raise InputError(f"{frame.given_lr} does not fit its HR frame {frame.image}")
+        height, width = hr.shape[:2]
+        raise InputError(f"{given} does not fit its HR frame of {width}x{height} pixels")
     return lr, hr
 
 
@@ -326,19 +317,3 @@ def _check_absent(files):
     there = [str(file) for file in files if file.exists()]
     if there:
         raise InputError(f"{', '.join(there)} already there; give --overwrite to replace")
-
-
-def _check_recipe(recipe, clips):
-    if not clips:
-        raise InputError("expected at least one clip to train on but got none")
-    if not recipe.scales or min(recipe.scales) < 2 or len(set(recipe.scales)) < len(recipe.scales):
-        raise InputError(f"expected different scales of 2 or more but got {recipe.scales}")
-    if recipe.degradation not in DEGRADATIONS:
-        raise InputError(
-            f"expected a degradation in {', '.join(DEGRADATIONS)} but got {recipe.degradation!r}"
-        )
-    if recipe.shrink < 1:
-        raise InputError(f"expected to shrink by 1 or more but got {recipe.shrink}")
-    patch = recipe.hr_patch
-    if patch is not None and (patch < 1 or any(patch % scale for scale in recipe.scales)):
-        raise InputError(f"expected an HR patch divisible by {recipe.scales} but got {patch}")

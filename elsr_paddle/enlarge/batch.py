@@ -15,9 +15,9 @@ from PIL import Image
 
 from elsr_paddle.enlarge.pictures import Outcome, upscale_picture
 from elsr_paddle.enlarge.saving import FORMATS, READABLE
-from elsr_paddle.enlarge.video import CONTAINERS, VIDEO_SUFFIXES, transcode
+from elsr_paddle.enlarge.video import CONTAINERS, transcode
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import natural_key
+from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 
 _WORKERS = 2  # pictures at a time: packing a PNG takes longer than the network, on one core
 
@@ -162,6 +162,26 @@ def _check_outputs(jobs):
 def _same(path):
     """A file's one name, whatever links and letter case lead to it."""
     return os.path.normcase(path.resolve())
+
+
+def lr_pixels(jobs):
+    """How many pixels there are to enlarge in all, by the headers of the pictures; None for films.
+
+    Parameters
+    ----------
+    jobs : list of Job
+    """
+    if any(job.video for job in jobs):
+        return None
+    return sum(_header_pixels(job.source) for job in jobs)
+
+
+def _header_pixels(path):
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height * getattr(picture, "n_frames", 1)
+    except Exception:  # decoders raise anything on broken bytes; who reads them says what is wrong
+        return 0
 
 
 def run_jobs(jobs, upscaler, *, overwrite=False, layout=None, encoder=None, progress=None):

@@ -1,4 +1,4 @@
-"""What happens to each frame of a video: through a network, and into what the encoder takes."""
+"""Enlarge each frame of a video: through a network, into what the encoder takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from elsr_paddle.enlarge.sizes import compare, run_network, upscale_deep
+from elsr_paddle.enlarge.sizes import compare, upscale_deep
 from elsr_paddle.errors import InputError
 from elsr_paddle.video.colour import (
     HDR_TRANSFERS,
@@ -19,7 +19,8 @@ from elsr_paddle.video.colour import (
     planes_of,
     turn_filters,
 )
-from elsr_paddle.video.pyav import display_matrix
+from elsr_paddle.video.encoder import encoder_options, pixel_formats
+from elsr_paddle.video.pyav import can_rotate, display_matrix
 
 _SHALLOW, _DEEP = "yuv420p", "yuv420p10le"
 _DEEP_PASSES = 4  # through the 8-bit network for a frame of ten bits
@@ -30,40 +31,50 @@ class Frames:
 
     Parameters
     ----------
-    source : av.VideoStream
-    first : av.VideoFrame, as decoded
+    reader : Reader
     upscaler : Upscaler
-    codec : str
-    keep_rotation : bool; False turns the pixels instead.
-    layout : None, "split" or "side"
-    outcome : Outcome
+    container : str, FFmpeg's name of the output's
+    options : VideoOptions
+    outcome : Outcome, told what cannot be kept
+
+    Attributes
+    ----------
+    codec, format : str, the encoder and the pixel format it gets
+    options : dict, the encoder's own
+    colour : Colour
+    matrix : list of int, by which the player is to turn the output; or None
+    turns : list of (name, arguments) of filters that turn a frame before it comes here
     """
 
-    def __init__(self, source, first, upscaler, codec, keep_rotation, layout, outcome):
-        self.codec, self.outcome, self._layout = codec, outcome, layout
-        self.colour = colour_of(first, source.codec_context)
-        self.format = self._pixel_format()
-        if has_alpha(first) or source.metadata.get("alpha_mode") == "1":  # VP9 has it on the side
-            outcome.warn("its transparency was dropped")
-        self.matrix = display_matrix(first) if keep_rotation else None
-        self.turns = [] if keep_rotation else turn_filters(first.rotation)
+    def __init__(self, reader, upscaler, container, options, outcome):
+        first = reader.first_frame()
+        self.codec, self._layout = options.codec_for(container), options.layout
+        self.colour = colour_of(first, reader.stream.codec_context)
+        self.format = self._pixel_format(outcome)
+        self.options = encoder_options(self.codec, self.format, options)
+        if has_alpha(first) or reader.stream.metadata.get("alpha_mode") == "1":
+            outcome.warn("its transparency was dropped")  # VP9 has it on the side
+        # WebM cannot ask for a rotation, and a comparison must be upright itself.
+        asks = container != "webm" and can_rotate() and not options.layout
+        self.matrix = display_matrix(first) if asks else None
+        self.turns = [] if asks else turn_filters(first.rotation)
         self._set_sizes(first, upscaler)
-        self._engine = upscaler.engine(self._scale) if self._scale > 1 else None
         # One for each way, since it keeps buffers and tables: to RGB or luma, back, plain bicubic.
         self._to, self._from, self._bicubic = (Converter(self.colour) for _ in range(3))
-        self._direct = self._straight_to_planes(first)
+        self._enlarged = self._way(upscaler, first)
 
-    def _pixel_format(self):
+    def _pixel_format(self, outcome):
         """Ten bits stay ten where the encoder takes them; says so where not. HDR needs them."""
-        deep = _DEEP in _pixel_formats(self.codec) and self.colour.deep
+        known = pixel_formats(self.codec)
+        deep = _DEEP in known and self.colour.deep
         if self.colour.deep and not deep:
-            self.outcome.warn(f"its {self.colour.bits} bits became 8: {self.codec} takes no more")
+            outcome.warn(f"its {self.colour.bits} bits became 8: {self.codec} takes no more")
         hdr = HDR_TRANSFERS.get(self.colour.transfer)
         if hdr and not deep:
             raise InputError(f"it is HDR ({hdr}), which needs ten bits in and out: use --codec "
                              "libx265, or convert it to SDR first")
         if hdr:
-            self.outcome.warn(f"HDR ({hdr}) kept its tags, but not its mastering metadata")
+            outcome.warn(f"HDR ({hdr}) kept its tags, but not its mastering metadata")
         return _DEEP if deep else _SHALLOW
 
     def _set_sizes(self, first, upscaler):
@@ -78,15 +89,25 @@ class Frames:
         # 4:2:0 has one colour sample for 2x2 pixels: an odd last row or column goes.
         self._height, self._width = (max(2, length - length % 2) for length in size)
 
-    def _straight_to_planes(self, first):
-        """The network with the conversion to 4:2:0 in its last layer, where that can be; or None.
-
-        It then has half the outputs, and the pass over RGB frames is saved: together a third of
-        the time that is not the encoder's.
-        """
-        if self._engine is None or self.colour.deep:
-            return None
-        return self._engine.yuv420(self.colour.from_rgb(), self._from.sits_left(first))
+    def _way(self, upscaler, first):
+        """The way of every frame: a function of the decoded one that gives the enlarged one."""
+        if self._scale == 1:
+            return self._by_bicubic
+        engine, deep = upscaler.engine(self._scale), self.colour.deep
+        if engine.channels == 1:
+            run = engine.upscale_plane
+            if self.format == _DEEP:
+                run = functools.partial(_upscale_ten_bits, run)
+            return functools.partial(self._by_luma, run)
+        if deep:
+            run = functools.partial(upscale_deep, engine.upscale, passes=_DEEP_PASSES)
+            return functools.partial(self._by_rgb, run)
+        # With the conversion to 4:2:0 in its last layer it has half the outputs, and a pass over
+        # RGB frames is saved: together a third of the time that is not the encoder's.
+        run = engine.yuv420(self.colour.from_rgb(), self._from.sits_left(first))
+        if run:
+            return functools.partial(self._by_rows, run)
+        return functools.partial(self._by_rgb, engine.upscale)
 
     @property
     def size(self):
@@ -113,62 +134,45 @@ class Frames:
         -------
         av.VideoFrame of `size` and `format`
         """
-        result = self._fitted(frame, self._through_network(frame))
+        result = self._enlarged(frame)
         if self._layout:
             result = self._beside_bicubic(frame, result)
         result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
         result.pict_type = 0  # the encoder chooses its own key frames
         return result
 
-    def _through_network(self, frame):
-        """RGB, or rows of planes, or the luma plane for a network on luma, or None without one."""
-        if self._engine is None:
-            return None
-        if self._engine.channels == 1:
-            return self._enlarge_luma(frame)
-        image = self._to.to_rgb(frame)
-        if self._direct:
-            return self._direct(image)
-        run = functools.partial(run_network, self._engine)
-        return upscale_deep(run, image, _DEEP_PASSES) if self.colour.deep else run(image)
+    def _by_bicubic(self, frame):
+        return self._bicubic.resized(frame, self._width, self._height, self.format)
 
-    def _enlarge_luma(self, frame):
+    def _by_rgb(self, run, frame):
+        """Through a network that gives RGB."""
+        image = self._trimmed(run(self._to.to_rgb(frame)))
+        return self._from.from_rgb(image, frame, self._width, self._height, self.format)
+
+    def _by_rows(self, run, frame):
+        """Through a network that gives the planes themselves, see `Engine.yuv420`."""
+        return self._fitted(frame_of_rows(run(self._to.to_rgb(frame)), self._scale))
+
+    def _by_luma(self, run, frame):
+        """Through a network on luma; bicubic for the chroma planes."""
         if frame.format.name != self.format:
             frame = self._to.resized(frame, frame.width, frame.height, self.format)
-        luma = planes_of(frame)[0]
-        if self.format == _SHALLOW:
-            return self._engine.upscale_plane(luma)
-        # 10 bits in the upper part of 16, as `upscale_deep` takes them, and back.
-        deep = upscale_deep(self._engine.upscale_plane, luma << 6, _DEEP_PASSES)
-        return (np.minimum(deep, 65535 - 32) + 32) >> 6
-
-    def _fitted(self, frame, enlarged):
-        """What the network gave, as a frame of the size and format to encode."""
-        height, width = self._height, self._width
-        if enlarged is None:
-            return self._from.resized(frame, width, height, self.format)
-        if enlarged.ndim == 2:
-            return self._with_luma(frame, enlarged)
-        if not self._direct:
-            return self._from.from_rgb(_trimmed(enlarged, height, width), frame, width, height,
-                                       self.format)
-        result = frame_of_rows(enlarged, self._scale)
-        if (result.height, result.width) == (height, width):
-            return result
-        return self._from.resized(result, width, height, self.format)
-
-    def _with_luma(self, frame, luma):
-        """Bicubic for the chroma planes, the network's luma."""
-        luma = _trimmed(luma, self._height, self._width)
-        height, width = luma.shape
-        result = self._from.resized(frame, width, height, self.format)
+        luma = self._trimmed(run(planes_of(frame)[0]))
+        result = self._from.resized(frame, *luma.shape[::-1], self.format)
         planes_of(result)[0][:] = luma
-        if (height, width) != (self._height, self._width):
-            result = self._bicubic.resized(result, self._width, self._height, self.format)
-        return result
+        return self._fitted(result)
+
+    def _fitted(self, frame):
+        fits = (frame.height, frame.width) == (self._height, self._width)
+        return frame if fits else self._by_bicubic(frame)
+
+    def _trimmed(self, image):
+        """Cut an odd last row or column off; another size is left to be resized."""
+        excess = {image.shape[0] - self._height, image.shape[1] - self._width}
+        return image[:self._height, :self._width] if excess <= {0, 1} else image
 
     def _beside_bicubic(self, frame, ours):
-        bicubic = self._bicubic.resized(frame, self._width, self._height, self.format)
+        bicubic = self._by_bicubic(frame)
         both = av.VideoFrame(self.size[1], self.size[0], self.format)
         gray = 512 if self.format == _DEEP else 128
         lines = (gray * 2 - gray // 8, gray, gray)  # white enough in full and limited range
@@ -178,19 +182,7 @@ class Frames:
         return both
 
 
-def _trimmed(image, height, width):
-    """Cut an odd last row or column off; another size is left to be resized."""
-    excess = (image.shape[0] - height, image.shape[1] - width)
-    return image[:height, :width] if set(excess) <= {0, 1} else image
-
-
-def _pixel_formats(codec):
-    """Names of the pixel formats that an encoder takes; InputError if it is none for video."""
-    try:
-        encoder = av.Codec(codec, "w")
-    except av.codec.codec.UnknownCodecError:
-        encoder = None
-    if encoder is None or encoder.type != "video":
-        raise InputError("expected a video encoder of FFmpeg, such as libx264, libx265 or "
-                         f"libsvtav1, but got {codec!r}")
-    return {known.name for known in encoder.video_formats or ()}
+def _upscale_ten_bits(upscale, luma):
+    """Ten bits lie in the upper part of 16, as `upscale_deep` takes them, and come back."""
+    deep = upscale_deep(upscale, luma << 6, _DEEP_PASSES)
+    return (np.minimum(deep, 65535 - 32) + 32) >> 6

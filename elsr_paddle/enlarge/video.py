@@ -1,4 +1,4 @@
-"""Video files to larger video files: sound, times and colours as they were, in constant memory."""
+"""Enlarge video files: sound, times and colours as they were, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,27 +14,17 @@ from elsr_paddle.enlarge.pictures import Outcome
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
 from elsr_paddle.threads import ahead
+from elsr_paddle.video.encoder import VideoOptions
 from elsr_paddle.video.muxing import carry_metadata, carry_stream, describe
-from elsr_paddle.video.pyav import can_rotate
 from elsr_paddle.video.streams import open_video
 
 # Containers that keep any timestamp, by FFmpeg's name.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-VIDEO_SUFFIXES = frozenset(CONTAINERS) | {
-    ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m2v", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv",
-    ".ts", ".vob", ".wmv", ".y4m",
-}
 _EXACT = {"avoid_negative_ts": "disabled"}  # else Matroska shifts all by the sound's priming
-_CODECS = {"webm": "libvpx-vp9"}  # the others: libx264
-_PRESETS = {"libx264": "veryfast", "libx265": "veryfast", "libsvtav1": "10"}
-# VP9 has no presets, and heeds CRF only where no bit rate is set.
-_VP9 = {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
-
 _DECODED, _ENLARGED = 16, 2  # packets or frames that may wait between two stages
 
 
-def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layout=None,
-              progress=None):
+def transcode(source, output, upscaler, *, progress=None, **options):
     """Enlarge a video from file to file.
 
     Decoder, network and encoder work at the same time, in threads with bounded queues.
@@ -44,12 +34,9 @@ def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layo
     source : str or Path, any file that FFmpeg reads
     output : str or Path with a suffix of `CONTAINERS`; appears whole or not at all.
     upscaler : Upscaler
-    codec : str, FFmpeg's name of an encoder; None: libx264, or libvpx-vp9 for WebM.
-    crf : int, constant quality: lower is better and larger
-    preset : str, of the encoder; None: a fast one, `veryfast` for libx264.
-    layout : None, or "split" or "side" to put bicubic beside the result, see `compare`.
     progress : callable, `progress(total=frames or None)` -> context manager with `update(n)`, as
         tqdm is.
+    options : fields of `VideoOptions`
 
     Returns
     -------
@@ -57,19 +44,16 @@ def transcode(source, output, upscaler, *, codec=None, crf=20, preset=None, layo
 
     Raises
     ------
-    InputError if the file holds no video that can be decoded, if the output cannot hold it, or if
-    writing fails, as on a full disk.
+    InputError if the file holds no video that can be decoded, if the output cannot hold it, if the
+    encoder has no such option, or if writing fails, as on a full disk.
     """
-    outcome = Outcome()
+    outcome, options = Outcome(), VideoOptions(**options)
     progress = progress or functools.partial(tqdm, disable=True)
     container = CONTAINERS[Path(output).suffix.lower()]
-    codec = codec or _CODECS.get(container, "libx264")
     with open_video(source, outcome) as reader:
-        first = reader.first_frame()
-        frames = Frames(reader.stream, first, upscaler, codec,
-                         _keeps_rotation(container, layout), layout, outcome)
+        frames = Frames(reader, upscaler, container, options, outcome)
         with atomic_write(output) as temporary, _created(temporary, container) as file:
-            writer = _Writer(file, reader, frames, _options(codec, crf, preset), outcome)
+            writer = _Writer(file, reader, frames, outcome)
             items = ahead(reader.items(frames.turns, writer.others), _DECODED)
             items = ahead(_enlarged(items, frames), _ENLARGED)
             with progress(total=reader.frame_count()) as bar, closing(items):
@@ -90,18 +74,6 @@ def _created(path, container):
         raise InputError(f"writing failed: {error.strerror}") from error
 
 
-def _keeps_rotation(container, layout):
-    """Whether the file can ask the player to turn it; a comparison must be upright itself."""
-    return container != "webm" and can_rotate() and not layout
-
-
-def _options(codec, crf, preset):
-    """The encoder's own options."""
-    options = {"crf": str(crf), **(_VP9 if codec == "libvpx-vp9" else {})}
-    preset = preset or _PRESETS.get(codec)
-    return {**options, "preset": str(preset)} if preset else options
-
-
 def _enlarged(items, frames):
     """Packets pass as they are, frames through the network."""
     with closing(items):
@@ -117,7 +89,6 @@ class _Writer:
     file : av.container.OutputContainer
     reader : Reader
     frames : Frames
-    options : dict, of the encoder
     outcome : Outcome
 
     Attributes
@@ -125,23 +96,23 @@ class _Writer:
     others : dict of int, index of an input stream -> callable that turns its packets into ours
     """
 
-    def __init__(self, file, reader, frames, options, outcome):
+    def __init__(self, file, reader, frames, outcome):
         self._file, self._frames, self._outcome = file, frames, outcome
         carry_metadata(reader.container, file)
         self.others = {}
         for stream in reader.container.streams:  # in the order of the input
             if stream.index == reader.stream.index:
-                self._stream = self._add_video(stream, options)
+                self._stream = self._add_video(stream)
             elif take := carry_stream(stream, file, reader, outcome):
                 self.others[stream.index] = take
-        self._start(options)
+        self._start()
         outcome.height, outcome.width = frames.size
 
-    def _add_video(self, source, options):
+    def _add_video(self, source):
         frames = self._frames
         try:
             stream = self._file.add_stream(frames.codec, rate=source.average_rate or 25,
-                                           options=options)
+                                           options=frames.options)
         except ValueError as error:
             raise InputError(f"{self._file.format.name} cannot hold what {frames.codec} "
                              "encodes; choose another --codec or suffix") from error
@@ -160,13 +131,18 @@ class _Writer:
             stream.set_display_matrix(frames.matrix)
         return stream
 
-    def _start(self, options):
+    def _start(self):
         try:
             self._file.start_encoding()
         except (av.FFmpegError, ValueError) as error:
-            settings = ", ".join(f"{name}={value}" for name, value in options.items())
-            raise InputError(f"cannot start {self._frames.codec} in {self._file.format.name} with "
+            settings = ", ".join(f"{name}={value}" for name, value in self._frames.options.items())
+            settings = f" with {settings}" if settings else ""
+            raise InputError(f"cannot start {self._frames.codec} in {self._file.format.name}"
                              f"{settings}: {getattr(error, 'strerror', error)}") from error
+        # FFmpeg keeps what it did not take.
+        ignored = self._frames.options.keys() & self._stream.codec_context.options.keys()
+        if ignored:
+            raise InputError(f"{self._frames.codec} has no option {' or '.join(sorted(ignored))}")
 
     def take(self, item):
         """Write a packet or an enlarged frame; return how many frames."""

@@ -53,7 +53,7 @@ class Candidate:
         return {
             "file": trained.path.name, "name": self.name, "model": trained.network.name,
             "scale": self.scale, "config": trained.network.config,
-            "degradation": trained.degradation, "parameters": trained.parameter_count,
+            "degradation": trained.degradation, "parameters": trained.graph.parameter_count,
             "multiply_adds": self.multiply_adds, "engine": self.engine.name,
         }  # fmt: skip
 

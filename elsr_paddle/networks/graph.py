@@ -82,6 +82,11 @@ class Graph:
         return sum(node.op.multiply_adds * self.resolutions[node.sources[0]] ** 2
                    for node in self.nodes if node.sources)
 
+    @property
+    def parameter_count(self) -> int:
+        """Weights, biases and slopes."""
+        return sum(map(math.prod, self.parameters().values()))
+
     @cached_property
     def radius(self) -> int | None:
         """LR pixels around a pixel that its output depends on; None for the whole picture."""

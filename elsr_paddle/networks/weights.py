@@ -59,12 +59,6 @@ class Trained:
         """How the LR images were made that it is for."""
         return degradation_of(self.metadata)
 
-    @property
-    def parameter_count(self) -> int:
-        """Weights, biases and slopes."""
-        return sum(array.size for array in self.graph.arrays.values())
-
-
 def trained(arrays: dict, metadata: dict, path: Path | None = None) -> Trained:
     """The network that arrays and their metadata make.
 

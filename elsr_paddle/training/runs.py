@@ -1,80 +1,100 @@
-"""A run of one stage on disk: its description, its metrics, its weights and its state."""
+"""Keep a run of one stage on disk: its options, its metrics, its weights and its state."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import elsr_paddle
-from elsr_paddle.checkpoint import save_tensors
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
-from elsr_paddle.framework import paddle
-from elsr_paddle.models import to_arrays
+from elsr_paddle.networks.network import Network
+from elsr_paddle.networks.weights import save_tensors
+from elsr_paddle.networks.zoo import BEST
+from elsr_paddle.options import check, option
 from elsr_paddle.training.stages import Stage
 
+if TYPE_CHECKING:  # the flags of `train` are made of Run, and --help does not wait for Paddle
+    from elsr_paddle.training.trainer import Trainer
+
 SCORES = ("psnr_rgb_db", "psnr_y_db", "bicubic_rgb_db", "bicubic_y_db")
+SEEDS = 2**63  # what both Paddle and numpy take
 
 
 @dataclass(frozen=True)
 class Run:
     """One stage on its way: everything but the data that decides which bits come out.
 
+    The fields with a help text are flags of `train`.
+
     Attributes
     ----------
     stage : Stage
-    network : dict with "model" and "config", as the metadata of a weights file.
-    folder : Path that holds best.safetensors, last.safetensors, state.safetensors, metrics.jsonl.
-    seed : int
-    validate_every : int, steps between two validations; the state is saved along with each.
-    log_every : int, steps over which the loss is averaged for one line of metrics.
-    val_rows : int, pairs validated, spread evenly over the validation file.
-    amp : bool, float16 arithmetic where the GPU has it.
+    network : Network
+    folder : Path that holds best.safetensors, last.safetensors, state.safetensors, metrics.jsonl
+        and config.json.
+
+    Raises
+    ------
+    InputError for a value out of its range.
     """
 
     stage: Stage
-    network: dict
+    network: Network
     folder: Path
-    seed: int = 0
-    validate_every: int = 500
-    log_every: int = 100
-    val_rows: int = 50
-    amp: bool = False
+    seed: int = option(0, "seed of the initial weights and of the patches", minimum=0)
+    validate_every: int = option(500, "steps between two validations; each saves the state",
+                                 minimum=1)
+    log_every: int = option(100, "steps over which the loss of a line is averaged", minimum=1)
+    val_rows: int = option(50, "pairs validated, spread evenly over their file", minimum=1)
+    amp: bool = option(False, "mixed precision, on a GPU only", choices=(True, False))
+    deterministic: bool = option(True, "equal bits in every run; without, a GPU is faster",
+                                 choices=(True, False))
 
     def __post_init__(self):
-        for name in ("validate_every", "log_every", "val_rows"):
-            if getattr(self, name) < 1:
-                raise InputError(f"expected {name} to be at least 1 but got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:  # what both Paddle and numpy take
-            raise InputError(f"expected a seed of 0 or more but got {self.seed}")
+        check(self)
+        if self.seed >= SEEDS:
+            raise InputError(f"expected a seed below {SEEDS} but got {self.seed}")
 
     @property
-    def best(self):
-        return self.folder / "best.safetensors"
+    def best(self) -> Path:
+        """Weights of the best validation."""
+        return self.folder / BEST
 
     @property
-    def last(self):
+    def last(self) -> Path:
+        """Weights of the last validation."""
         return self.folder / "last.safetensors"
 
     @property
-    def state(self):
+    def state(self) -> Path:
+        """What a run is continued from."""
         return self.folder / "state.safetensors"
 
     @property
-    def metrics(self):
+    def metrics(self) -> Path:
+        """One line of JSON every `log_every` steps and for each validation."""
         return self.folder / "metrics.jsonl"
 
-    def validates_after(self, step):
+    @property
+    def config(self) -> Path:
+        """The options, as `train --config` takes them."""
+        return self.folder / "config.json"
+
+    def options(self) -> dict[str, Any]:
+        """Every option of the stage, the network and the run by name."""
+        return {"stage": self.stage.number, "model": self.network.name, **self.network.config,
+                **_flags(self.stage), **_flags(self)}
+
+    def validates_after(self, step: int) -> bool:
         """Whether the network is validated, and the run's state saved, after that many updates."""
         return step % self.validate_every == 0 or step == self.stage.steps
 
-    def claim(self, *, resume, overwrite):
+    def claim(self, *, resume: bool, overwrite: bool) -> None:
         """Make sure that what an earlier run left in the folder is continued or given up by choice.
 
         Raises
@@ -86,73 +106,104 @@ class Run:
                 f"{self.folder} holds a run already: --resume continues it, --overwrite trains anew"
             )
 
-    def clear(self):
+    def clear(self) -> None:
         """Remove what an earlier run left in the folder."""
         for path in self._files():
             path.unlink(missing_ok=True)
 
     def _files(self):
-        return self.state, self.metrics, self.best, self.last
+        return self.state, self.metrics, self.config, self.best, self.last
+
+
+def _flags(options):
+    """The fields of a dataclass that `option` declared, by name."""
+    return {declared.name: getattr(options, declared.name)
+            for declared in fields(options) if declared.metadata}
+
+
+@dataclass
+class Progress:
+    """What a run knows of itself beside its tensors; saved along with them.
+
+    Attributes
+    ----------
+    identity : dict, what has to be equal for the run to be continued
+    step : int, updates done when the state was saved
+    best : dict or None, the line of metrics of the best validation
+    scaler : dict, `Trainer.scaler_state`
+    """
+
+    identity: dict
+    step: int = 0
+    best: dict | None = None
+    scaler: dict = field(default_factory=dict)
 
 
 class Recorder:
-    """Writes what a run leaves behind: metrics, best and last weights, state.
+    """Writes what a run leaves behind: options, metrics, best and last weights, state.
 
     Parameters
     ----------
     run : Run
-    progress : dict with "step" and "best", saved along with the state.
-    degradation : str, of the training pairs, for the metadata of the weights.
+    progress : Progress, saved along with the state
+    about : dict, what the metadata of the weights tell beside what the run does
     validate : callable, network -> dict of SCORES
     on_metrics : callable(dict) or None, called with each line of metrics.
     """
 
-    def __init__(self, run, progress, degradation, validate, on_metrics=None):
-        self.run = run
-        self.progress = progress
-        self.degradation = degradation
-        self.validate = validate
-        self.on_metrics = on_metrics or (lambda record: None)
-        self.losses = []
-        self.since = time.perf_counter()
+    def __init__(self, run: Run, progress: Progress, about: dict, validate: Callable,
+                 on_metrics: Callable[[dict], None] | None = None):
+        self.run, self.progress, self.about = run, progress, about
+        self._validate = validate
+        self._on_metrics = on_metrics or (lambda record: None)
+        self._losses = []
+        self._began = self._since = time.perf_counter()
+        self._first_step = progress.step
         run.folder.mkdir(parents=True, exist_ok=True)
-        self._keep_metrics_up_to(progress["step"])
+        self._keep_metrics_up_to(progress.step)
+        with atomic_write(run.config) as temporary:
+            temporary.write_text(json.dumps(run.options(), indent=2) + "\n")
 
-    def after_step(self, trainer, loss, stopping):
-        """Log, validate and save where the step is due for it."""
-        step = trainer.step
-        self.losses.append(loss)
-        validating = self.run.validates_after(step)
-        if not (validating or stopping or step % self.run.log_every == 0):
+    def after_step(self, trainer: Trainer, loss: Any, stopping: bool) -> None:
+        """Log, validate and save where the step is due for it.
+
+        Raises
+        ------
+        InputError if the training has diverged or the disk is full; what was saved stays.
+        """
+        self._losses.append(loss)
+        validating = self.run.validates_after(trainer.step)
+        if not (validating or stopping or trainer.step % self.run.log_every == 0):
             return
-        record = self._loss_record(step)
+        record = self._loss_record(trainer.step)
         self._check_finite(trainer, record["loss"])
         if validating:
-            record.update(self.validate(trainer.network()))
+            record.update(self._validate(trainer.kept))
             self._keep_weights(trainer, record)
         self._append(record)
         if validating or stopping:
             self._save_state(trainer)
-        self.on_metrics(record)
+        self._on_metrics(record)
 
     def _loss_record(self, step):
         """The line of metrics for the steps since the last one."""
-        values = [float(loss) for loss in self.losses]
+        values = [float(loss) for loss in self._losses]
         now = time.perf_counter()
-        seconds, self.since = now - self.since, now
-        self.losses = []
+        seconds, self._since, self._losses = now - self._since, now, []
+        # Validations are in the mean of all steps, though not in the speed of those between two.
+        seconds_a_step = (now - self._began) / (step - self._first_step)
         return {
             "stage": self.run.stage.number,
             "step": step,
             "loss": sum(values) / len(values),
             "learning_rate": self.run.stage.learning_rate_at(step - 1),
             "steps_per_second": len(values) / seconds,
+            "seconds_left": seconds_a_step * (self.run.stage.steps - step),
         }
 
     def _check_finite(self, trainer, loss):
         """Stop before anything is saved that can no longer be trained."""
-        weights = to_arrays(trainer.model).values()
-        if not (math.isfinite(loss) and all(np.isfinite(array).all() for array in weights)):
+        if not (math.isfinite(loss) and trainer.is_finite()):
             raise InputError(
                 f"stage {self.run.stage.number} diverged by step {trainer.step} (loss {loss}); "
                 "what was saved before is intact; --overwrite with a lower --learning-rate than "
@@ -161,29 +212,25 @@ class Recorder:
 
     def _keep_weights(self, trainer, record):
         """Write last.safetensors, and best.safetensors when no validation was better."""
-        weights = to_arrays(trainer.network())
+        arrays = {name: tensor.numpy() for name, tensor in trainer.kept.plain()}
         metadata = {
-            "model": self.run.network["model"],
-            "config": trainer.model.config,
-            "degradation": self.degradation,
+            "model": self.run.network.name,
+            "config": self.run.network.config,
             "stage": asdict(self.run.stage),
             "seed": self.run.seed,
             "step": trainer.step,
             **{key: record[key] for key in SCORES},
-            "versions": versions(),
+            **self.about,
         }
-        best = self.progress["best"]
+        best = self.progress.best
         if best is None or record["psnr_rgb_db"] > best["psnr_rgb_db"]:
-            self.progress["best"] = record
-            save_tensors(self.run.best, weights, metadata)
-        save_tensors(self.run.last, weights, metadata)
+            self.progress.best = record
+            save_tensors(self.run.best, arrays, metadata)
+        save_tensors(self.run.last, arrays, metadata)
 
     def _save_state(self, trainer):
-        scaler = trainer.scaler.state_dict()
-        self.progress.update(
-            step=trainer.step, scaler={k: np.asarray(v).tolist() for k, v in scaler.items()}
-        )
-        save_tensors(self.run.state, trainer.tensors(), self.progress)
+        self.progress.step, self.progress.scaler = trainer.step, trainer.scaler_state()
+        save_tensors(self.run.state, trainer.tensors(), asdict(self.progress))
 
     def _append(self, record):
         with self.run.metrics.open("a", encoding="utf-8") as lines:
@@ -196,8 +243,8 @@ class Recorder:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
-def read_metrics(path):
-    """The lines of a metrics file as dicts; a last line cut short by a kill is left out.
+def read_metrics(path: str | Path) -> list[dict]:
+    """The lines of a metrics file; a last line cut short by a kill is left out.
 
     Raises
     ------
@@ -211,12 +258,3 @@ def read_metrics(path):
         return [json.loads(line.decode()) for line in whole]
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged ({error}); remove it or train anew") from error
-
-
-def versions():
-    """What made the weights, for their metadata."""
-    return {
-        "elsr_paddle": elsr_paddle.__version__,
-        "paddle": paddle.__version__,
-        "python": sys.version.split()[0],
-    }

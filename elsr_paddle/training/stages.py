@@ -1,4 +1,4 @@
-"""The five training stages, one row each: the schedule of the paper as data.
+"""List the five training stages, one row each: the schedule of the paper as data.
 
 The paper (arXiv 2208.14600) trains x2 with L1 from scratch, then x4 with L1, then x4 with L2, with
 growing patches. Its patch sizes, batches, rates and epochs are not known to us: these numbers are
@@ -11,8 +11,10 @@ import math
 from dataclasses import dataclass
 
 from elsr_paddle.errors import InputError
+from elsr_paddle.networks.network import SCALES
+from elsr_paddle.options import check, option
+from elsr_paddle.training.losses import LOSSES
 
-LOSSES = ("l1", "l2")
 SCHEDULES = ("cosine", "halving")
 WARM_UP_STEPS = 100  # or a fifth of a shorter stage
 HALVINGS = 5  # of the learning rate over a stage with the halving schedule
@@ -20,41 +22,45 @@ HALVINGS = 5  # of the learning rate over a stage with the halving schedule
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training; every field but `number` and `init_from` is a flag of train.py."""
+    """One stage of training; every field but `number` and `init_from` is a flag of `train`.
+
+    Attributes
+    ----------
+    number : int, 1 to 5
+    init_from : int or None, the stage whose best weights it starts from
+
+    Raises
+    ------
+    InputError for a value out of its range, and for a patch that is no multiple of the scale.
+    """
 
     number: int
-    scale: int  # x2, x3 or x4
-    hr_patch: int  # side of the HR patch, pixels
-    batch_size: int  # patches a step and a process
-    loss: str  # "l1" or "l2" (mean squared error)
-    learning_rate: float  # Adam, at the start
-    schedule: str  # "cosine" to zero, or "halving" five times, per step
-    steps: int  # optimizer updates
-    expansion: int  # channels inside each linear block while training; 0 trains plain convolutions
-    ema_decay: float  # averaged weights are validated and saved; 0 takes the weights as they are
-    init_from: int | None  # the stage whose best weights it starts from
+    scale: int = option(help="enlargement", choices=SCALES)
+    hr_patch: int = option(help="side of the HR patch, pixels; a multiple of the scale", minimum=1)
+    batch_size: int = option(help="patches a step and a process", minimum=1)
+    loss: str = option(help="mean absolute or squared difference, or L1 with a round corner",
+                       choices=tuple(LOSSES))
+    learning_rate: float = option(help="learning rate of Adam, at the start", minimum=0)
+    schedule: str = option(help="the rate falls as a cosine to zero, or is halved five times",
+                           choices=SCHEDULES)
+    steps: int = option(help="optimizer updates", minimum=1)
+    expansion: int = option(help="channels inside each linear block while training; 0 trains "
+                                 "plain convolutions", minimum=0)
+    ema_decay: float = option(help="decay of the averaged weights, which are validated and "
+                                   "saved; 0 takes the weights as they are", minimum=0)
+    init_from: int | None = None
 
     def __post_init__(self):
-        for name, allowed in (("loss", LOSSES), ("schedule", SCHEDULES), ("scale", (2, 3, 4))):
-            if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"expected {name} to be one of {', '.join(map(str, allowed))} "
-                    f"but got {getattr(self, name)}"
-                )
-        for name in ("hr_patch", "batch_size", "steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"expected {name} to be at least 1 but got {getattr(self, name)}")
+        check(self)
         if self.hr_patch % self.scale:
-            raise InputError(
-                f"expected hr_patch to be a multiple of scale {self.scale} but got {self.hr_patch}"
-            )
-        if not (self.learning_rate > 0 and 0 <= self.ema_decay < 1 and self.expansion >= 0):
-            raise InputError(
-                "expected learning_rate > 0, 0 <= ema_decay < 1 and expansion >= 0 but got "
-                f"{self.learning_rate}, {self.ema_decay} and {self.expansion}"
-            )
+            raise InputError(f"expected hr_patch to be a multiple of scale {self.scale} "
+                             f"but got {self.hr_patch}; give --hr-patch")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"expected learning_rate above 0 but got {self.learning_rate}")
+        if not self.ema_decay < 1:
+            raise InputError(f"expected ema_decay below 1 but got {self.ema_decay}")
 
-    def learning_rate_at(self, step):
+    def learning_rate_at(self, step: int) -> float:
         """The rate of update number `step`, counted from 0: a function of the row alone.
 
         It rises over the first steps: Adam's first updates have the full rate's length in whatever
@@ -82,8 +88,8 @@ STAGES = {
 # fmt: on
 
 
-def stage_numbers(text):
-    """Parse `3` or `1..5` into the list of stage numbers.
+def stage_numbers(text: str) -> list[int]:
+    """Parse `3` or `1..5` into the numbers of stages.
 
     Raises
     ------

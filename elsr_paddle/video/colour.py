@@ -1,4 +1,4 @@
-"""Video frames and their colour: matrix, range, bit depth, orientation, interlacing.
+"""Convert video frames to arrays and back: matrix, range, bit depth, orientation, interlacing.
 
 swscale (through PyAV) converts; here it is told which matrix and range, which it must not guess.
 """
@@ -7,27 +7,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import av.filter
-import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from elsr_paddle.errors import InputError
+from elsr_paddle.imaging.colour import turn_colours
 
 # Numbers of ITU-T H.273, as files store them.
 _BT709, _UNSPECIFIED, _BT601 = 1, 2, 6
 _FULL = 2  # AVCOL_RANGE_JPEG: black is 0 and white 255; 1 is "limited", 16 and 235
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
-# Matrix of H.273 -> swscale's number for it. The others (YCgCo, ICtCp, constant luminance) are not
-# linear in RGB, or unknown to swscale.
-_SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 
-# Weights of red and blue in luma, by the same numbers (H.273, table 4).
-_LUMA_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114),
-                 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+class _Matrix(NamedTuple):
+    """A matrix of H.273: swscale's number for it, and the weights of red and blue in luma."""
+
+    swscale: int
+    red: float
+    blue: float
+
+
+# By the numbers of H.273, table 4. The others (YCgCo, ICtCp, constant luminance) are not linear in
+# RGB, or unknown to swscale.
+_MATRICES = {
+    1: _Matrix(1, 0.2126, 0.0722),  # BT.709
+    4: _Matrix(4, 0.30, 0.11),      # FCC
+    5: _Matrix(5, 0.299, 0.114),    # BT.470 BG
+    6: _Matrix(5, 0.299, 0.114),    # BT.601
+    7: _Matrix(7, 0.212, 0.087),    # SMPTE 240M
+    9: _Matrix(9, 0.2627, 0.0593),  # BT.2020, non-constant luminance
+}
 
 # H.273's "unspecified" leaves the matrix to the player, and players go by the height.
 _HD_HEIGHT = 720
@@ -63,7 +76,7 @@ class Colour:
 
     def from_rgb(self):
         """Matrix (3, 4) from 8-bit (R, G, B, 1) to levels of (Y, Cb, Cr)."""
-        red, blue = _LUMA_WEIGHTS[self.matrix]
+        _, red, blue = _MATRICES[self.matrix]
         luma = np.array([red, 1 - red - blue, blue])
         chroma_blue = (np.array([0, 0, 1]) - luma) / (2 - 2 * blue)
         chroma_red = (np.array([1, 0, 0]) - luma) / (2 - 2 * red)
@@ -90,7 +103,7 @@ def colour_of(frame, context):
     matrix = frame.colorspace
     if matrix in (0, _UNSPECIFIED):
         matrix = _BT709 if frame.height >= _HD_HEIGHT else _BT601
-    if matrix not in _SWSCALE:
+    if matrix not in _MATRICES:
         raise InputError(f"its colour matrix (number {matrix} of ITU-T H.273) is not supported; "
                          "convert it to BT.709 first")
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
@@ -133,17 +146,17 @@ class Converter:
             rgb = self._swscale.reformat(frame, format=self._rgb_format, interpolation=_BEST,
                                          dst_color_range=_FULL, **self._source_of(frame))
             return rgb.to_ndarray()
-        # Chroma at full size by swscale, which knows where it sits; the rest is one matrix, by
-        # OpenCV exact to 0.6 levels (swscale: 1.6) and in a third of the time.
+        # Chroma at full size by swscale, which knows where it sits; the rest is one matrix, exact
+        # to 0.6 levels (swscale: 1.6), and by OpenCV in a third of the time.
         planes = planes_of(self._to_yuv(frame, frame.width, frame.height, "yuv444p",
                                         _BICUBIC | _ACCURATE, **self._source_of(frame)))
-        return cv2.transform(cv2.merge(planes), self._yuv_to_rgb)
+        return turn_colours(planes, self._yuv_to_rgb)
 
     def _source_of(self, frame):
         """What swscale is to know of a decoded frame."""
         if _is_rgb(frame):
             return {"src_color_range": _FULL}
-        return {"src_colorspace": _SWSCALE[self._colour.matrix],
+        return {"src_colorspace": _MATRICES[self._colour.matrix].swscale,
                 "src_color_range": _FULL if self._colour.full else 1}
 
     @property
@@ -202,7 +215,7 @@ class Converter:
             flags = _FAST if (frame.width, frame.height) == (width, height) else _BEST
         return self._swscale.reformat(
             frame, width=width, height=height, format=pixel_format, interpolation=flags,
-            dst_colorspace=_SWSCALE[self._colour.matrix],
+            dst_colorspace=_MATRICES[self._colour.matrix].swscale,
             dst_color_range=_FULL if self._colour.full else 1, **source)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -58,3 +59,35 @@ def _rotation_matrix(degrees):
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     turn = [[cosine, -sine, 0], [sine, cosine, 0]]
     return [*np.rint(65536 * np.array(turn)).astype(int).ravel().tolist(), 0, 0, 1 << 30]
+
+
+def option_names(codec):
+    """Names of the options that an encoder has for itself.
+
+    Parameters
+    ----------
+    codec : str, FFmpeg's name of an encoder
+
+    Returns
+    -------
+    set of str
+    """
+    context = av.CodecContext.create(codec, "w")
+    if hasattr(context, "supported_options"):  # PyAV from 18 on
+        return {option.name for option in context.supported_options.private}
+    if hasattr(context.codec, "descriptor"):  # until 16
+        return {option.name for option in context.codec.descriptor.options}
+    return {name for name in ("crf", "cq", "preset") if _takes(context, name)}
+
+
+def _takes(context, option):
+    """Whether an encoder has an option: PyAV 17 cannot list them, but keeps those not taken."""
+    trial = av.CodecContext.create(context.name, "w")
+    trial.height, trial.width, trial.framerate = 192, 320, 25
+    trial.time_base, trial.options = Fraction(1, 25), {option: "1"}
+    trial.pix_fmt = next((known.name for known in context.codec.video_formats or ()), "yuv420p")
+    try:
+        trial.open()
+    except av.FFmpegError:
+        return True  # that value it does not like; or it cannot start at all, which it will tell
+    return option not in trial.options

@@ -1,23 +1,24 @@
-"""The network: what it costs, what it computes, how weights go in and out."""
+"""The layer that is trained: what it computes, how weights go in and out, how it starts."""
 
 import numpy as np
 import pytest
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
-from elsr_paddle.models import (
-    build_model,
-    count_parameters,
+from elsr_paddle.networks import NETWORKS, build
+from elsr_paddle.networks.graph import outputs
+from elsr_paddle.networks.paddle_layer import (
+    PaddleNetwork,
     load_arrays,
-    multiply_adds,
+    load_model,
     to_arrays,
     warm_start,
 )
-from elsr_paddle.models.prelu import PReLU
+from elsr_paddle.networks.prelu import PReLU
 
 
 def elsr(scale=4, expansion=0, **config):
-    return build_model({"model": "elsr", "config": {"scale": scale, **config}}, expansion)
+    return PaddleNetwork(build("elsr", {"scale": scale, **config}), expansion)
 
 
 def lr_tensor(height=9, width=11):
@@ -25,19 +26,14 @@ def lr_tensor(height=9, width=11):
     return paddle.to_tensor(values)
 
 
-# Counts: arXiv 2208.14600 and the released checkpoint of the PyTorch port (one shared slope).
-@pytest.mark.parametrize(
-    ("scale", "prelu", "count"),
-    [(4, "channel", 3474), (4, "shared", 3469), (2, "channel", 1494), (2, "shared", 1489)],
-)
-def test_parameters_are_those_of_the_paper_and_of_the_port(scale, prelu, count):
-    assert count_parameters(elsr(scale, prelu=prelu)) == count
-    assert count_parameters(elsr(scale, prelu=prelu, expansion=8)) == count
-
-
-def test_180p_to_720p_costs_196_million_multiply_adds():
-    # 3,402 kernel weights, each used once per LR pixel.
-    assert multiply_adds(elsr(), 180, 320) == 3402 * 57_600 == 195_955_200
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_layer_computes_what_the_operations_say(name, scale, trained, noise):
+    given = trained(name, scale=scale)
+    image = noise(7, 9, given.channels)
+    expected = outputs(given.graph, image)[-1]
+    lr = paddle.to_tensor(image.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    np.testing.assert_allclose(load_model(given)(lr).numpy()[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -69,9 +65,11 @@ def test_linear_blocks_collapse_to_the_plain_network():
         outer = functional.conv2d(inner, layer.squeeze.unsqueeze([-1, -1]))
         return outer + functional.conv2d(features, layer.skip, layer.bias, padding=1)
 
-    features = block(wide.head, lr)
-    body = block(wide.body[2], wide.body[1](block(wide.body[0], features)))
-    sr = wide.shuffle(block(wide.tail, features + body))
+    layers = dict(wide.named_sublayers())
+    features = block(layers["head"], lr)
+    body = layers["body.1"](block(layers["body.0"], features))
+    body = block(layers["body.2"], body)
+    sr = functional.pixel_shuffle(block(layers["tail"], features + body), 4)
     assert np.abs(sr.numpy() - plain(lr).numpy()).max() < 1e-5
 
 
@@ -105,31 +103,6 @@ def test_zero_padding_and_no_clipping():
     weights["tail.bias"][:] = -2.5
     load_arrays(model, weights)
     assert (model(lr_tensor()).numpy() == -2.5).all()
-
-
-def test_the_port_s_state_maps_one_to_one():
-    # Names and shapes of the released x4 checkpoint, as its model code of that commit defines them.
-    port = {
-        "layer1.weight": (6, 3, 3, 3),
-        "layer1.bias": (6,),
-        "layer2_4.conv1.weight": (6, 6, 3, 3),
-        "layer2_4.conv1.bias": (6,),
-        "layer2_4.prelu.weight": (1,),
-        "layer2_4.conv2.weight": (6, 6, 3, 3),
-        "layer2_4.conv2.bias": (6,),
-        "layer5.weight": (48, 6, 3, 3),
-        "layer5.bias": (48,),
-    }
-    names = ["head.weight", "head.bias", "body.0.weight", "body.0.bias", "body.1.weight",
-             "body.2.weight", "body.2.bias", "tail.weight", "tail.bias"]  # fmt: skip
-    rng = np.random.default_rng(0)
-    state = {name: rng.random(shape, np.float32) for name, shape in zip(names, port.values())}
-    model = elsr(prelu="shared")
-    load_arrays(model, state)
-    assert all((to_arrays(model)[name] == array).all() for name, array in state.items())
-    from elsr_paddle.models.elsr import ELSR
-
-    assert all(f"{theirs} " in ELSR.__doc__ for theirs in port)
 
 
 @pytest.mark.parametrize("damage", ["missing", "unknown", "misshaped"])
@@ -180,18 +153,3 @@ def test_a_warm_start_from_a_tail_that_is_no_square_of_colours_is_refused():
     weights = to_arrays(elsr(2))
     with pytest.raises(InputError, match="tail.bias"):
         warm_start(elsr(4), {**weights, "tail.bias": weights["tail.bias"][:-1]})
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        {"model": "espcn", "config": {}},
-        {"model": "elsr", "config": {"scale": 5}},
-        {"model": "elsr", "config": {"scale": 4, "width": 0}},
-        {"model": "elsr", "config": {"scale": 4, "prelu": "none"}},
-        {"model": "elsr", "config": {"scale": 4, "depth": 9}},
-    ],
-)
-def test_a_network_that_does_not_exist_is_one_line(metadata):
-    with pytest.raises(InputError):
-        build_model(metadata)

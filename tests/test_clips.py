@@ -1,5 +1,7 @@
 """Clips are found in whatever a person has, in natural order, and split whole."""
 
+import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -44,6 +46,15 @@ def test_a_folder_of_one_size_is_a_clip_and_of_several_is_photos(tmp_path):
     clips = find_clips([tmp_path / "same", tmp_path / "mixed"])
     assert names(clips) == ["same", "mixed/a", "mixed/b"]
     assert [clip.count() for clip in clips] == [3, 1, 1]
+
+
+def test_when_asked_to_every_picture_is_a_photo(tmp_path):
+    frames(tmp_path / "set/same")
+    frames(tmp_path / "set", 2)
+    expected = ["set/00000000", "set/00000001", *(f"set/same/{i:08d}" for i in range(3))]
+    clips = find_clips([tmp_path / "set"], photos=True)
+    assert names(clips) == expected
+    assert {clip.count() for clip in clips} == {1}
 
 
 def test_folders_of_folders_and_single_photos_go_together(tmp_path):
@@ -134,15 +145,43 @@ def test_auto_finds_reds_where_ai_studio_puts_it(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
     frames(tmp_path / "data/data1/other/000")
     reds(tmp_path / place)
-    train, val = find_reds("auto")
+    train, val = find_reds("auto", home=tmp_path / "home")
     assert (len(train), len(val)) == (3, 2)
+
+
+@pytest.mark.parametrize("place", ["data/data4711", "data/data4711/REDS", "home/data/data4711"])
+def test_auto_finds_reds_beside_the_clone_and_in_the_home_of_ai_studio(
+    tmp_path, monkeypatch, place
+):
+    (tmp_path / "clone").mkdir()
+    monkeypatch.chdir(tmp_path / "clone")
+    reds(tmp_path / place)
+    train, val = find_reds("auto", home=tmp_path / "home")
+    assert (len(train), len(val)) == (3, 2)
+
+
+@pytest.mark.parametrize("inside", ["train_sharp.zip", "REDS.zip"])
+def test_auto_names_the_archives_that_have_to_be_unpacked(tmp_path, monkeypatch, inside):
+    monkeypatch.chdir(tmp_path)
+    for path in ("data/data1/other.zip", f"data/data2/{inside}"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(tmp_path / path, "w") as archive:
+            archive.writestr("notes.txt", "no REDS")
+    if inside == "REDS.zip":
+        with zipfile.ZipFile(tmp_path / "data/data2" / inside, "a") as archive:
+            archive.writestr("REDS/train/train_sharp/000/00000000.png", b"")
+    message = f"found {inside} in data/data2; unpack it"
+    with pytest.raises(InputError, match=re.escape(message)):
+        find_reds("auto", home=tmp_path / "home")
+    with pytest.raises(InputError, match=re.escape(f"found {inside} in {tmp_path}/data/data2")):
+        find_reds(tmp_path / "data/data2")
 
 
 def test_without_reds_the_layout_expected_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for root in ("auto", tmp_path):
         with pytest.raises(InputError, match="train_sharp"):
-            find_reds(root)
+            find_reds(root, home=tmp_path / "home")
 
 
 def clips_named(*names):

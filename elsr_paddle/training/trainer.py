@@ -1,0 +1,196 @@
+"""Change a network step by step: what an optimizer step reads and writes, and nothing on disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+import elsr_paddle
+from elsr_paddle.errors import InputError
+from elsr_paddle.framework import paddle
+from elsr_paddle.networks.paddle_layer import PaddleNetwork, load_arrays, to_arrays, warm_start
+from elsr_paddle.training.losses import LOSSES
+from elsr_paddle.training.runs import Run
+
+LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # of R, G and B: BT.601
+AVERAGE = "average."  # before the names of averaged weights in a state
+
+
+class Trainer:
+    """The network, Adam and the averaged weights: all that an optimizer step changes.
+
+    Parameters
+    ----------
+    run : Run
+
+    Attributes
+    ----------
+    step : int, updates done.
+    model : PaddleNetwork that is trained
+    """
+
+    def __init__(self, run: Run):
+        paddle.seed(run.seed)
+        self.stage = run.stage
+        self.step = 0
+        self.model = PaddleNetwork(run.network, run.stage.expansion)
+        self._average = PaddleNetwork(run.network) if run.stage.ema_decay else None
+        self._optimizer = paddle.optimizer.Adam(
+            run.stage.learning_rate, parameters=self.model.parameters()
+        )
+        self._scaler = paddle.amp.GradScaler(enable=run.amp)
+        self._amp = run.amp
+        parallel = paddle.distributed.get_world_size() > 1
+        self._forward = paddle.DataParallel(self.model) if parallel else self.model
+        self._update_average(decay=0.0)
+
+    @property
+    def kept(self) -> PaddleNetwork:
+        """The network to validate and to save: the averaged one where the stage averages."""
+        return self.model if self._average is None else self._average
+
+    def start_from(self, arrays: dict) -> list[str]:
+        """Warm start from a plain network; gives the names that stay as initialised."""
+        fresh = warm_start(self.model, arrays)
+        self._update_average(decay=0.0)
+        return fresh
+
+    def update(self, lr: np.ndarray, hr: np.ndarray) -> paddle.Tensor:
+        """One optimizer step on a batch.
+
+        Parameters
+        ----------
+        lr, hr : uint8 arrays, shapes (N, h, w, 3) and (N, s*h, s*w, 3), RGB
+
+        Returns
+        -------
+        The loss over all processes as a tensor: reading its value waits for the device, so the
+        caller chooses when.
+        """
+        self._optimizer.set_lr(self.stage.learning_rate_at(self.step))
+        loss = self.loss(lr, hr)
+        self._scaler.scale(loss).backward()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.clear_grad()
+        self.step += 1
+        # Young averages forget faster: a short run must not be judged by its random start.
+        self._update_average(min(self.stage.ema_decay, self.step / (10 + self.step)))
+        return _mean_over_processes(loss.detach())
+
+    def loss(self, lr: np.ndarray, hr: np.ndarray) -> paddle.Tensor:
+        """The loss of a batch, arguments as for `update`; its `backward` makes the gradients.
+
+        The network alone runs in mixed precision: targets, luma and the loss are float32.
+        """
+        given, target = (to_tensor(images, self.model.channels) for images in (lr, hr))
+        with paddle.amp.auto_cast(enable=self._amp):
+            sr = self._forward(given)
+        return LOSSES[self.stage.loss](sr.astype("float32"), target)
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a number."""
+        return all(np.isfinite(array).all() for array in to_arrays(self.model).values())
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Every array that a continued run needs, by name."""
+        tensors = {name: tensor.numpy() for name, tensor in self._current().items()}
+        if self._average is not None:
+            averages = to_arrays(self._average)
+            tensors.update({AVERAGE + name: array for name, array in averages.items()})
+        return tensors
+
+    def scaler_state(self) -> dict:
+        """The numbers of mixed precision that a continued run needs, as JSON can hold them."""
+        return {key: np.asarray(value).tolist()
+                for key, value in self._scaler.state_dict().items()}
+
+    def restore(self, tensors: dict, scaler: dict, step: int) -> None:
+        """Continue from what `tensors` and `scaler_state` gave after `step` updates.
+
+        Raises
+        ------
+        InputError if they are those of another network.
+        """
+        self._make_moments()
+        current = self._current()
+        average = {name[len(AVERAGE):]: array for name, array in tensors.items()
+                   if name.startswith(AVERAGE)}
+        if current.keys() != {name for name in tensors if not name.startswith(AVERAGE)}:
+            raise InputError("the saved state is that of another network; train anew")
+        for name, tensor in current.items():
+            tensor.set_value(tensors[name])
+        if self._average is not None:
+            load_arrays(self._average, average)
+        self._scaler.load_state_dict(scaler)
+        self.step = step
+
+    def _update_average(self, decay):
+        if self._average is None:
+            return
+        with paddle.no_grad():
+            current = dict(self.model.plain())
+            for name, tensor in self._average.plain():
+                tensor.set_value(paddle.lerp(current[name], tensor, decay))
+
+    def _current(self):
+        """Name in a state -> tensor, of the weights that are trained and of Adam."""
+        current = {f"model.{name}": p for name, p in self.model.named_parameters()}
+        current.update({f"adam.{name}": tensor for name, tensor in self._moments()})
+        return current
+
+    def _moments(self) -> Iterator[tuple[str, paddle.Tensor]]:
+        """(kind.parameter, tensor) of Adam's state, under names that outlive this process.
+
+        Paddle numbers its own names by what else the process has built before.
+        """
+        names = {p.name: name for name, p in self.model.named_parameters()}
+        for key, tensor in self._optimizer.state_dict().items():
+            owner = next((own for own in names if key.startswith(f"{own}_")), None)
+            if owner is not None:
+                kind = key[len(owner) + 1 :].rpartition("_")[0]
+                yield f"{kind}.{names[owner]}", tensor
+
+    def _make_moments(self):
+        """Adam makes its moments at its first step: do one, whose result is overwritten."""
+        zero = sum((p * 0).sum() for p in self.model.parameters())
+        zero.backward()
+        self._optimizer.step()
+        self._optimizer.clear_grad()
+
+
+def _mean_over_processes(loss):
+    processes = paddle.distributed.get_world_size()
+    if processes == 1:
+        return loss
+    paddle.distributed.all_reduce(loss)
+    return loss / processes
+
+
+def to_tensor(images: np.ndarray, channels: int = 3) -> paddle.Tensor:
+    """A batch of pictures as a tensor, converted on the device.
+
+    Parameters
+    ----------
+    images : uint8 array, shape (N, H, W, 3), RGB
+    channels : 3 for RGB, 1 for luma (BT.601 in full range)
+
+    Returns
+    -------
+    float32 (N, channels, H, W) in [0, 1]
+    """
+    tensor = paddle.to_tensor(images).astype("float32") / 255.0
+    if channels == 1:
+        tensor = paddle.matmul(tensor, paddle.to_tensor(LUMA))  # (N, H, W, 3) -> (N, H, W, 1)
+    return tensor.transpose([0, 3, 1, 2])
+
+
+def versions() -> dict[str, str]:
+    """The software that made the weights, for their metadata."""
+    return {
+        "elsr_paddle": elsr_paddle.__version__,
+        "paddle": paddle.__version__,
+        "python": sys.version.split()[0],
+    }
