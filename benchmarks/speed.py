@@ -41,6 +41,7 @@ GEMM = 1024  # side of the matrices whose product gives the peak
 START = """
 import time
 import numpy as np
+from machine import about
 from elsr_paddle.engines.choose import load_engine
 engine = load_engine('elsr', engine={name!r})
 engine.upscale(np.zeros({shape}, np.uint8))

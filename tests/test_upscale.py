@@ -331,7 +331,7 @@ def test_without_a_terminal_a_line_comes_every_few_seconds(capsys, monkeypatch):
         time.sleep(0.02)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 2
-    assert re.fullmatch(r"film: 2/3 frames, .* frames/s, 00:00 left", lines[-1])
+    assert re.fullmatch(r"film: [23]/3 frames, .* frames/s, 00:00 left", lines[-1])
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -439,7 +439,8 @@ def test_it_runs_with_the_core_packages_and_halide_alone(tmp_path, root, nearest
     source = folder_of_pictures(tmp_path / "in", "a.png")
     PHOTO.save(source / "b.gif", save_all=True, append_images=[PHOTO.rotate(90)])
     write_video(source / "c.mp4", 3)
-    hidden = ["paddle", "openvino", "onnxruntime", "onnx", "h5py", "matplotlib", "skimage", "scipy"]
+    hidden = ["paddle", "openvino", "onnxruntime", "onnx", "cv2", "h5py", "matplotlib", "skimage",
+              "scipy"]
     code = (f"import sys; sys.modules.update(dict.fromkeys({hidden}))\n"
             "from elsr_paddle.commands.main import entry; entry()")
     weights = () if "--model" in options else ("--weights", nearest_weights)

@@ -8,18 +8,52 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from elsr_paddle.commands.arguments import Parser, add_options, given_options, read_config
 from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS, VERSION, run
 from elsr_paddle.errors import InputError, needs
 from elsr_paddle.networks import NETWORKS, build
+from elsr_paddle.networks.network import Network
 from elsr_paddle.training.runs import Run, read_metrics
 from elsr_paddle.training.stages import STAGES, Stage, stage_numbers
 
+PROGRAM = "elsr train"
 MODEL = "elsr"
+
+
+@dataclass(frozen=True)
+class Console:
+    """What the command says: for people, or as JSON for programs, and by the first process alone.
+
+    Attributes
+    ----------
+    as_json : bool, whether standard output carries metrics as JSON, and standard error the rest
+    is_first : bool, whether this is the first of several processes, or the only one
+    """
+
+    as_json: bool
+    is_first: bool = True
+
+    @property
+    def stream(self) -> TextIO:
+        """Where people read."""
+        return sys.stderr if self.as_json else sys.stdout
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if self.is_first:
+            print(text, file=self.stream, flush=True)
+
+    def show(self, record: dict, steps: int) -> None:
+        """A line of metrics of a stage with so many steps."""
+        if self.as_json:
+            print(json.dumps(record), flush=True)
+        else:
+            self.say(describe(record, steps))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,24 +64,15 @@ def main(argv: list[str] | None = None) -> int:
     # a missing matplotlib is told before the training and not after it.
     from elsr_paddle.evaluation.figures import losses_figure
 
-    stream = sys.stderr if args.progress == "json" else sys.stdout
-    first = set_up(args, stream)
-    say = partial(print, file=stream, flush=True) if first else _nothing
-    with _log_to(stream, first):
-        folder, weights = find_data(args, first), args.weights
+    console = set_up(args)
+    with _log_to(console):
+        folder, weights = find_data(args, console.is_first), args.weights
         for run in runs:
-            best = train_stage(run, args, folder, weights, say)
+            best = train_stage(run, args, folder, weights, console)
             weights = None  # the next stage starts from this one
-            if first:
-                curves = redraw_curves(args, losses_figure)
-                say(f"stage {run.stage.number}: {best['psnr_rgb_db']:.2f} dB RGB at step "
-                    f"{best['step']}, bicubic {best['bicubic_rgb_db']:.2f}; weights {run.best}, "
-                    f"curves {curves}")
+            if console.is_first:
+                console.say(summary(run, best, redraw_curves(args, losses_figure)))
     return 0
-
-
-def _nothing(*_):
-    """Say nothing: the first process speaks for all."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -55,38 +80,39 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
     Raises
     ------
-    InputError for a file that cannot be read, or one with options that do not exist.
+    InputError for a flag or an option of the file that does not exist, and without a stage.
     """
-    early = Parser(add_help=False, allow_abbrev=False)
+    early = Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
     early.add_argument("--model")
     early.add_argument("--config")
-    model, path = vars(early.parse_known_args(argv)[0]).values()
-    config = read_config(path, {"stage", "model", *_names(Stage, Run, *NETWORKS.values())}) \
-        if path else {}
-    kind = type(build(model or config.get("model", MODEL), {}))
-    foreign = sorted(config.keys() - {"stage", "model", *_names(Stage, Run, kind)})
+    given, _ = early.parse_known_args(argv)
+    every = _names(Stage, Run, *NETWORKS.values())
+    config = read_config(given.config, every) if given.config else {}
+    kind = type(build(given.model or config.get("model", MODEL), {}))
+    foreign = sorted(config.keys() - _names(Stage, Run, kind))
     if foreign:
-        raise InputError(f"{path} has options that {kind.name} does not have: {', '.join(foreign)}")
-    numbers = config.pop("stage", None)
+        raise InputError(f"{given.config} has options that {kind.name} does not have: "
+                         f"{', '.join(foreign)}")
     parser = build_parser(kind)
-    parser.set_defaults(**config, **({"numbers": str(numbers)} if numbers else {}))
+    parser.set_defaults(**config)
     args = parser.parse_args(argv)
-    if args.numbers is None:
+    if args.stage is None:
         parser.error("the following arguments are required: --stage")
     return args
 
 
 def _names(*kinds):
-    """The options of dataclasses by name."""
-    return {field.name for kind in kinds for field in fields(kind) if field.metadata}
+    """The names that a file of options may have: `stage`, `model` and those of dataclasses."""
+    return {"stage", "model",
+            *(field.name for kind in kinds for field in fields(kind) if field.metadata)}
 
 
 def build_parser(kind: type) -> argparse.ArgumentParser:
     """The parser of the command for a kind of network, whose options are among its flags."""
-    parser = Parser(prog="elsr train", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
     stage = parser.add_argument_group("the stage", "each flag but --stage replaces a value of its "
                                       "row in elsr_paddle/training/stages.py")
-    stage.add_argument("--stage", dest="numbers", metavar="N", help="1 to 5, or a range as 1..5")
+    stage.add_argument("--stage", metavar="N", help="1 to 5, or a range as 1..5")
     add_options(stage, Stage)
     network = parser.add_argument_group("the network", f"the flags below --model are those of "
                                         f"{kind.name}; each network has its own")
@@ -145,20 +171,28 @@ def make_runs(args: argparse.Namespace) -> list[Run]:
     ------
     InputError for an option out of its range.
     """
-    numbers = stage_numbers(args.numbers)
+    numbers = stage_numbers(str(args.stage))  # a number in a file of options
     stages = [replace(STAGES[number], **given_options(args, Stage)) for number in numbers]
     if args.from_scratch:
         stages[0] = replace(stages[0], init_from=None)
-    shape, own = given_options(args, NETWORKS[args.model]), given_options(args, Run)
-    return [
-        Run(stage, build(args.model, {**shape, "scale": stage.scale}),
-            args.out / f"stage{stage.number}", **own)
-        for stage in stages
-    ]
+    own = {name: value for name, value in given_options(args, Run).items() if name != "stage"}
+    return [Run(stage, build_network(args, stage.scale), args.out / f"stage{stage.number}", **own)
+            for stage in stages]
 
 
-def set_up(args: argparse.Namespace, stream) -> bool:
-    """Choose the device and join the other processes; gives whether this is the first of them."""
+def build_network(args: argparse.Namespace, scale: int) -> Network:
+    """The network that the arguments ask for, for one scale."""
+    options = given_options(args, NETWORKS[args.model])
+    return build(args.model, {**options, "scale": scale})
+
+
+def set_up(args: argparse.Namespace) -> Console:
+    """Choose the device and join the other processes, if there are any.
+
+    Raises
+    ------
+    InputError if there is no such device, or mixed precision is asked of a CPU.
+    """
     from elsr_paddle.framework import paddle, select_device
 
     device = select_device(args.device)
@@ -167,22 +201,20 @@ def set_up(args: argparse.Namespace, stream) -> bool:
         raise InputError("expected a GPU for --amp but the device is cpu; leave --amp out")
     if processes > 1:
         paddle.distributed.init_parallel_env()
-    first = paddle.distributed.get_rank() == 0
-    if first:
-        print(f"device {device}, {processes} process(es)", file=stream)
-    return first
+    console = Console(args.progress == "json", paddle.distributed.get_rank() == 0)
+    console.say(f"device {device}, {processes} process(es)")
+    return console
 
 
 @contextmanager
-def _log_to(stream, first):
+def _log_to(console):
     """Let the first process show what the package logs, inside the block."""
     log = logging.getLogger("elsr_paddle")
     before = log.level, log.propagate
-    handler = logging.StreamHandler(stream) if first else logging.NullHandler()
+    handler = logging.StreamHandler(console.stream) if console.is_first else logging.NullHandler()
     log.addHandler(handler)
-    # Paddle prints whatever reaches the root logger a second time.
-    log.setLevel(logging.INFO if first else logging.WARNING)
-    log.propagate = False
+    log.setLevel(logging.INFO)
+    log.propagate = False  # Paddle prints whatever reaches the root logger a second time
     try:
         yield
     finally:
@@ -209,25 +241,33 @@ def find_data(args: argparse.Namespace, first: bool) -> Path:
     return folder
 
 
-def train_stage(
-    run: Run, args: argparse.Namespace, folder: Path, weights: str | None, say: Callable
-) -> dict:
-    """Train one stage; gives the metrics of its best validation."""
+def train_stage(run: Run, args: argparse.Namespace, folder: Path, weights: str | None,
+                console: Console) -> dict:
+    """Train one stage; gives the metrics of its best validation.
+
+    Parameters
+    ----------
+    run : Run
+    args : the arguments
+    folder : Path of the pairs
+    weights : str or None, the file or network to start from; None for that of the stage before.
+    console : Console
+    """
     from elsr_paddle.data.pairs import Pairs
     from elsr_paddle.training.fit import fit
 
     start = find_start(run, args.out, weights)
     run.claim(resume=args.resume, overwrite=args.overwrite)
     if args.overwrite or not run.state.exists():
-        say(f"stage {run.stage.number} starts from {start or 'scratch'}")
+        console.say(f"stage {run.stage.number} starts from {start or 'scratch'}")
     budget, scale = args.memory_budget * 2**30, run.stage.scale
     pairs = [Pairs(folder / f"{part}_x{scale}.h5", budget, scale) for part in ("train", "val")]
     try:
         return fit(run, *pairs, start=start, overwrite=args.overwrite, workers=args.workers,
-                   on_metrics=metrics_printer(run, args, say))
+                   on_metrics=metrics_listener(run, args.visualdl, console))
     except KeyboardInterrupt:
         if run.state.exists():
-            say(f"stopped; {run.state} is saved: the same command with --resume continues")
+            console.say(f"stopped; {run.state} is saved: the same command with --resume continues")
         raise
 
 
@@ -252,24 +292,21 @@ def find_start(run: Run, out: Path, weights: str | None) -> Path | None:
     return path
 
 
-def metrics_printer(
-    run: Run, args: argparse.Namespace, say: Callable
+def metrics_listener(
+    run: Run, visualdl: Path | None, console: Console
 ) -> Callable[[dict], None]:
-    """A function that shows each line of metrics, and logs it for VisualDL if asked to."""
+    """A function that shows each line of metrics, and logs it for VisualDL in a folder if given."""
     writer = None
-    if args.visualdl and say is not _nothing:
-        folder = args.visualdl / f"stage{run.stage.number}"
+    if visualdl and console.is_first:
+        folder = visualdl / f"stage{run.stage.number}"
         writer = needs("visualdl", "visualdl").LogWriter(logdir=str(folder))
 
-    def show(record):
-        if args.progress == "json":
-            print(json.dumps(record), flush=True)
-        else:
-            say(describe(record, run.stage.steps))
+    def listen(record):
+        console.show(record, run.stage.steps)
         for name, value in record.items() if writer else ():
             writer.add_scalar(name, value, record["step"])
 
-    return show
+    return listen
 
 
 def describe(record: dict, steps: int) -> str:
@@ -289,6 +326,12 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def summary(run: Run, best: dict, curves: Path) -> str:
+    """A line on a stage that is done; `best` is the line of metrics of its best validation."""
+    return (f"stage {run.stage.number}: {best['psnr_rgb_db']:.2f} dB RGB at step {best['step']}, "
+            f"bicubic {best['bicubic_rgb_db']:.2f}; weights {run.best}, curves {curves}")
 
 
 def redraw_curves(args: argparse.Namespace, losses_figure: Callable) -> Path:

@@ -210,6 +210,9 @@ def _stop_requests() -> Iterator[threading.Event]:
 
     signals = (signal.SIGINT, signal.SIGTERM)
     previous = {number: signal.signal(number, request) for number in signals}
+    for number in signals if hasattr(signal, "siginterrupt") else ():  # not on Windows
+        # Paddle's wait for other processes fails when a signal interrupts its system call.
+        signal.siginterrupt(number, False)
     try:
         yield requested
     finally:

@@ -10,11 +10,12 @@ import numpy as np
 import elsr_paddle
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
+from elsr_paddle.imaging.luma import BT601
 from elsr_paddle.networks.paddle_layer import PaddleNetwork, load_arrays, to_arrays, warm_start
 from elsr_paddle.training.losses import LOSSES
 from elsr_paddle.training.runs import Run
 
-LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)  # of R, G and B: BT.601
+LUMA = BT601.astype(np.float32)[:, None]  # (3, 1)
 AVERAGE = "average."  # before the names of averaged weights in a state
 
 

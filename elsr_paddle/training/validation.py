@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from elsr_paddle.data.pairs import Pairs
-from elsr_paddle.evaluation.compare import PROTOCOLS, score
+from elsr_paddle.evaluation.compare import mean_psnr
 from elsr_paddle.framework import use_tf32
 from elsr_paddle.imaging.luma import upscale_by_luma
 from elsr_paddle.imaging.resize import imresize
@@ -40,31 +40,6 @@ def make_validation(run: Run, pairs: Pairs) -> Callable[[PaddleNetwork], dict[st
                 (("psnr", reached), ("bicubic", bicubic)) for name, value in found.items()}
 
     return validate
-
-
-def mean_psnr(
-    upscale: Callable[[np.ndarray], np.ndarray], pairs: Pairs, rows: int
-) -> dict[str, float]:
-    """Mean PSNR of `upscale` over pairs: full-frame RGB, and Y without a border of `scale` pixels.
-
-    Parameters
-    ----------
-    upscale : callable, uint8 LR image -> uint8 SR image
-    pairs : Pairs
-    rows : int, how many of them, spread evenly.
-
-    Returns
-    -------
-    dict with "rgb_db" and "y_db", means of per-image values.
-    """
-    chosen = np.unique(np.linspace(0, len(pairs) - 1, rows).astype(int))
-    psnr_db = {"rgb": [], "y": []}
-    for lr, hr in (pairs[row] for row in chosen):
-        sr = upscale(lr)
-        for name, values in psnr_db.items():
-            protocol = PROTOCOLS[name]
-            values.append(score(hr, sr, protocol, scale=pairs.scale, structure=False).psnr_db)
-    return {f"{name}_db": float(np.mean(values)) for name, values in psnr_db.items()}
 
 
 def image_function(model: PaddleNetwork) -> Callable[[np.ndarray], np.ndarray]:
