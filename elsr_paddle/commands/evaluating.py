@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from elsr_paddle.evaluation.candidates import Candidate
 
 SCALE = 4  # of the network where neither flags nor weights tell
-PADDLE_ENGINES = ("eager", "paddle")
 
 
 def add_evaluation_flags(parser: argparse.ArgumentParser, name: str) -> None:
@@ -151,24 +150,20 @@ def choose_every_kind(args: argparse.Namespace, out: Path = OUT) -> list[Trained
     return found or _no_weights(weights, "elsr", options.scale)
 
 
-def make_candidate(trained: Trained, args: argparse.Namespace) -> Candidate:
+def load_candidate(trained: Trained, args: argparse.Namespace) -> Candidate:
     """A network and its engine, told in a line and drawn into the folder of the pictures."""
-    from elsr_paddle.engines.choose import make_engine
     from elsr_paddle.engines.engine import EngineOptions
-    from elsr_paddle.evaluation.candidates import Candidate
+    from elsr_paddle.evaluation.candidates import make_candidate
     from elsr_paddle.evaluation.network_figure import network_figure
 
-    engine = make_engine(trained, EngineOptions(engine=args.engine, device=args.device))
-    if engine.name in PADDLE_ENGINES:
-        from elsr_paddle.framework import use_tf32
-
-        use_tf32(False)
-    name = trained.network.name
-    print(f"weights {trained.path} ({name} x{trained.scale}) for {trained.degradation} LR, "
-          f"engine {engine.name} on {engine.device}, protocol {evaluation_options(args).protocol}")
-    suffix = "" if name == "elsr" else f"_{name}"
+    options = EngineOptions(engine=args.engine, device=args.device)
+    candidate = make_candidate(trained.network.name, trained, options)
+    print(f"weights {trained.path} ({candidate.name} x{trained.scale}) for {trained.degradation} "
+          f"LR, engine {candidate.engine.name} on {candidate.engine.device}, "
+          f"protocol {evaluation_options(args).protocol}")
+    suffix = "" if candidate.name == "elsr" else f"_{candidate.name}"
     network_figure(args.plots / f"architecture{suffix}.png", trained.network)
-    return Candidate(name, trained, engine)
+    return candidate
 
 
 def about(candidate: Candidate, options: EvaluationOptions) -> dict[str, Any]:
