@@ -172,7 +172,7 @@ def draw_photos(folder, candidates):
 
 def as_markdown(figures):
     parameters = {(found.candidate.name, found.candidate.scale):
-                  found.candidate.trained.parameter_count for found in figures.networks}
+                  found.candidate.trained.graph.parameter_count for found in figures.networks}
     return "\n\n".join([
         figures.about,
         networks_section(figures.networks),
@@ -198,7 +198,7 @@ def networks_section(networks):
 def network_row(found):
     candidate, error = found.candidate, found.engine_error
     return [candidate.trained.path.name, candidate.trained.degradation,
-            f"{candidate.trained.parameter_count:,}", candidate.multiply_adds / 1e6,
+            f"{candidate.trained.graph.parameter_count:,}", candidate.multiply_adds / 1e6,
             candidate.engine.name, error.levels, f"{error.share:.4%}"]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elsr_paddle.commands.arguments import add_options, given_options
-from elsr_paddle.commands.shared import OUT, PLOTS
+from elsr_paddle.commands.shared import OUT, PLOTS, warn
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.protocol import EvaluationOptions
 from elsr_paddle.networks import NETWORKS, zoo
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from elsr_paddle.evaluation.candidates import Candidate
 
 SCALE = 4  # of the network where neither flags nor weights tell
-PADDLE_ENGINES = ("eager", "paddle")
 
 
 def add_evaluation_flags(parser: argparse.ArgumentParser, name: str) -> None:
@@ -75,7 +73,7 @@ class Weights:
         """Those that ship and those trained under a folder; each damaged file is told on stderr."""
         entries, damaged = zoo.available(out)
         for line in damaged:
-            _warn(line)
+            warn(line)
         return cls(entries)
 
     def best(self, model: str, options: EvaluationOptions) -> Trained | None:
@@ -88,7 +86,7 @@ class Weights:
             try:
                 return read(entry.path)
             except InputError as error:
-                _warn(error)
+                warn(str(error))
                 entries.remove(entry)
         return None
 
@@ -100,10 +98,6 @@ class Weights:
     def names(self) -> Iterable[str]:
         """What --model may be."""
         return dict.fromkeys([*NETWORKS, *(entry.name for entry in self.entries)])
-
-
-def _warn(message):
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def choose_trained(args: argparse.Namespace, out: Path = OUT) -> Trained:
@@ -156,24 +150,20 @@ def choose_every_kind(args: argparse.Namespace, out: Path = OUT) -> list[Trained
     return found or _no_weights(weights, "elsr", options.scale)
 
 
-def make_candidate(trained: Trained, args: argparse.Namespace) -> Candidate:
+def load_candidate(trained: Trained, args: argparse.Namespace) -> Candidate:
     """A network and its engine, told in a line and drawn into the folder of the pictures."""
-    from elsr_paddle.engines.choose import make_engine
     from elsr_paddle.engines.engine import EngineOptions
-    from elsr_paddle.evaluation.candidates import Candidate
+    from elsr_paddle.evaluation.candidates import make_candidate
     from elsr_paddle.evaluation.network_figure import network_figure
 
-    engine = make_engine(trained, EngineOptions(engine=args.engine, device=args.device))
-    if engine.name in PADDLE_ENGINES:
-        from elsr_paddle.framework import use_tf32
-
-        use_tf32(False)
-    name = trained.network.name
-    print(f"weights {trained.path} ({name} x{trained.scale}) for {trained.degradation} LR, "
-          f"engine {engine.name} on {engine.device}, protocol {evaluation_options(args).protocol}")
-    suffix = "" if name == "elsr" else f"_{name}"
+    options = EngineOptions(engine=args.engine, device=args.device)
+    candidate = make_candidate(trained.network.name, trained, options)
+    print(f"weights {trained.path} ({candidate.name} x{trained.scale}) for {trained.degradation} "
+          f"LR, engine {candidate.engine.name} on {candidate.engine.device}, "
+          f"protocol {evaluation_options(args).protocol}")
+    suffix = "" if candidate.name == "elsr" else f"_{candidate.name}"
     network_figure(args.plots / f"architecture{suffix}.png", trained.network)
-    return Candidate(name, trained, engine)
+    return candidate
 
 
 def about(candidate: Candidate, options: EvaluationOptions) -> dict[str, Any]:

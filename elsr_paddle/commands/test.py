@@ -12,7 +12,7 @@ from elsr_paddle.commands.evaluating import (
     choose_every_kind,
     choose_trained,
     evaluation_options,
-    make_candidate,
+    load_candidate,
 )
 from elsr_paddle.commands.shared import DEMO, VERSION, Skipped, run
 from elsr_paddle.errors import InputError
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError("expected paths or --benchmarks but got both; give one of them")
     from elsr_paddle.evaluation.results import summarise, write_json
 
-    candidates = [make_candidate(trained, args) for trained in _choose(args)]
+    candidates = [load_candidate(trained, args) for trained in _choose(args)]
     options, skipped = evaluation_options(args, candidates[0].scale), Skipped()
     items = {name: _evaluate(name, stills, candidates, args, skipped)
              for name, stills in _find_sets(args, options, skipped).items()}

@@ -11,7 +11,7 @@ from elsr_paddle.commands.evaluating import (
     add_evaluation_flags,
     choose_trained,
     evaluation_options,
-    make_candidate,
+    load_candidate,
 )
 from elsr_paddle.commands.shared import DEMO, OUT, VERSION, Skipped, run
 from elsr_paddle.errors import InputError
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                          f"{args.every} and {args.gif_frames}")
     from elsr_paddle.evaluation.results import summarise, write_csv, write_json
 
-    candidate, skipped = make_candidate(choose_trained(args), args), Skipped()
+    candidate, skipped = load_candidate(choose_trained(args), args), Skipped()
     model = _paddle_network(candidate)
     clip = args.clip or _demo_clip()
     records, lr_frames = _evaluate(clip, args, candidate, skipped)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elsr_paddle.data.clips import VIDEO_SUFFIXES
-from elsr_paddle.engines.choose import make_engine
+from elsr_paddle.engines.choose import GPU_ENGINES, make_engine
 from elsr_paddle.engines.engine import Engine, EngineOptions
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.compare import evaluate_frames, evaluate_stills
@@ -58,6 +58,21 @@ class Candidate:
         }  # fmt: skip
 
 
+def make_candidate(name: str, trained: Trained, options: EngineOptions) -> Candidate:
+    """A network and its engine; where Paddle runs it, its float32 has all of its bits.
+
+    Raises
+    ------
+    InputError as `engines.choose.load_engine`.
+    """
+    engine = make_engine(trained, options)
+    if engine.name in GPU_ENGINES:
+        from elsr_paddle.framework import use_tf32
+
+        use_tf32(False)
+    return Candidate(name, trained, engine)
+
+
 def load_candidates(folder: str | Path, engine: str = "auto") -> list[Candidate]:
     """Every network of a folder of weights, by scale and then by name.
 
@@ -74,16 +89,15 @@ def load_candidates(folder: str | Path, engine: str = "auto") -> list[Candidate]
     ------
     InputError if there is none, or a file is damaged.
     """
-    found = [_candidate(path, engine) for path in Path(folder).glob("*.safetensors")]
+    options = EngineOptions(engine=engine)
+    found = [_read(path, options) for path in Path(folder).glob("*.safetensors")]
     if not found:
         raise InputError(f"expected .safetensors files in {folder} but found none; train networks")
     return sorted(found, key=lambda candidate: (candidate.scale, candidate.name))
 
 
-def _candidate(path, engine):
-    trained = read(path)
-    name = re.sub(r"_x\d+$", "", path.stem)
-    return Candidate(name, trained, make_engine(trained, EngineOptions(engine=engine)))
+def _read(path, options):
+    return make_candidate(re.sub(r"_x\d+$", "", path.stem), read(path), options)
 
 
 def evaluate_sets(

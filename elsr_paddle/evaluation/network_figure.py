@@ -76,8 +76,7 @@ def network_figure(path: str | FilePath, network: Network) -> None:
     """
     graph = network.graph
     elements = arranged(graph)
-    count = sum(math.prod(shape) for shape in graph.parameters().values())
-    title = (f"{network.name.upper()}: {count:,} parameters, "
+    title = (f"{network.name.upper()}: {graph.parameter_count:,} parameters, "
              f"{_rounded_cost(FRAME_PIXELS * graph.multiply_adds)} multiply-adds "
              "for a frame of 320×180")
     save_figure(_Drawing(elements).figure(title), path)
