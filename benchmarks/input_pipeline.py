@@ -1,10 +1,10 @@
 """Measure the input pipeline alone: uint8 pairs of 64x64 -> 256x256 per second.
 
-Ours, from memory and from the file, against the way of ELSR-torch, the PyTorch port of ELSR: for
-each sample the HDF5 file is opened, two float32 NCHW arrays are read and divided by 255, and
-samples are collated to a batch. Rows are whole 256x256 patches in every case, the files lie in the
-page cache, both ways deliver batches of 16 and are measured in turn; medians. ELSR-torch is given
-as many processes as it would have on this machine's cores, and also none, as it ran.
+Ours, from memory, from the file and from PNG files, against the way of ELSR-torch, the PyTorch port
+of ELSR: for each sample the HDF5 file is opened, two float32 NCHW arrays are read and divided by
+255, and samples are collated to a batch. Rows are whole 256x256 patches in every case, the files
+lie in the page cache, all ways deliver batches of 16 and are measured in turn; medians. ELSR-torch
+is given as many processes as it would have on this machine's cores, and also none, as it ran.
 
     python benchmarks/input_pipeline.py [--pairs 512] [--seconds 3] [--json FILE]
 """
@@ -25,21 +25,26 @@ import h5py
 import numpy as np
 import skimage.data
 
+from elsr_paddle.data.clips import find_clips
+from elsr_paddle.data.folders import FolderPairs
 from elsr_paddle.data.pairs import Pairs, pair_writer
 from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.imaging.io import write_image
 
 SCALE, HR_PATCH, BATCH = 4, 256, 16
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def make_files(folder, count):
-    """The same pairs in our format and in the port's."""
+    """The same pairs in our format, in the port's, and as pictures."""
     photo = skimage.data.astronaut()
     rng = np.random.default_rng(0)
     pairs = []
     for top, left in rng.integers(0, 512 - HR_PATCH + 1, (count, 2)):
         pairs.append(make_pair(photo[top : top + HR_PATCH, left : left + HR_PATCH], SCALE))
+    for number, (_, hr) in enumerate(pairs):
+        write_image(folder / "pictures" / f"{number}.png", hr)
     with pair_writer(folder / "ours.h5", scale=SCALE) as writer:
         for lr, hr in pairs:
             writer.add(lr, hr, "astronaut")
@@ -53,6 +58,12 @@ def our_batches(path, budget, workers):
     with Pairs(path, memory_budget=budget) as pairs:
         batches = PatchBatches(pairs, hr_patch=HR_PATCH, batch_size=BATCH, seed=0)
         yield from batches.loader(0, 10**9, workers=workers)
+
+
+def our_batches_of_pictures(folder, workers):
+    pairs = FolderPairs(find_clips([folder]), SCALE)
+    batches = PatchBatches(pairs, hr_patch=HR_PATCH, batch_size=BATCH, seed=0)
+    yield from batches.loader(0, 10**9, workers=workers)
 
 
 def port_sample(path, index):
@@ -101,6 +112,8 @@ def measure(folder, seconds, repeats):
         "ours, in memory, 1 thread": lambda: our_batches(folder / "ours.h5", 2**31, 1),
         "ours, in memory, 2 threads": lambda: our_batches(folder / "ours.h5", 2**31, 2),
         "ours, from the file, 1 thread": lambda: our_batches(folder / "ours.h5", 0, 1),
+        "ours, PNG files, 1 thread": lambda: our_batches_of_pictures(folder / "pictures", 1),
+        "ours, PNG files, 2 threads": lambda: our_batches_of_pictures(folder / "pictures", 2),
         "port, no workers": lambda: port_batches(folder / "port.h5", 0),
         f"port, {CORES} processes": lambda: port_batches(folder / "port.h5", CORES),
     }

@@ -1,186 +1,246 @@
-"""What the shipped networks are worth: benchmark sets, clips, LR of another kind, their values.
+"""Measure the networks that ship: on benchmark sets, on clips, and the values that they hold.
 
     python benchmarks/quality.py --benchmarks DIR [--clips DIR] [--json FILE] [--plots DIR]
 
 DIR holds sets as `Set5/HR`, with the published LR files in `Set5/LR_bicubic/X4` where they are;
-the folder of clips a folder of frames or a video for each. Prints Markdown; draws costs and three
-photos of scikit-image. Needs no Paddle.
+the folder of clips holds a folder of frames or a video for each. Prints Markdown; draws costs and
+three photos of scikit-image. Needs no Paddle.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from elsr_paddle.engines.loading import WEIGHTS
+from machine import about
 from skimage.data import astronaut, chelsea, coffee
-from speed import about
 
-from elsr_paddle.commands import shared as cli
-from elsr_paddle.evaluation import shipped as quality
-from elsr_paddle.evaluation.compare import PROTOCOLS, evaluate_image, find_sets, write_json
-from elsr_paddle.evaluation.figures import CostPoint, cost_figure, networks_figure, table
+from elsr_paddle.commands.shared import OUT, PLOTS, Skipped, run
+from elsr_paddle.evaluation.candidates import (
+    Candidate,
+    below_bicubic,
+    evaluate_clips,
+    evaluate_sets,
+    load_candidates,
+    upscalers,
+)
+from elsr_paddle.evaluation.compare import evaluate_image
+from elsr_paddle.evaluation.figures import CostPoint, cost_figure, item_figure
+from elsr_paddle.evaluation.inspection import EngineError, ValueRange, engine_error, value_ranges
+from elsr_paddle.evaluation.protocol import EvaluationOptions
 from elsr_paddle.evaluation.published import PORT_ON_ITS_CLIP_DB, published
-from elsr_paddle.evaluation.tables import benchmark_table, clips_table, ranges_table
+from elsr_paddle.evaluation.results import BICUBIC, Summary, write_json
+from elsr_paddle.evaluation.stills import find_sets
+from elsr_paddle.evaluation.tables import benchmark_table, clips_table, ranges_table, table
 from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import read_image
+from elsr_paddle.networks.zoo import SHIPPED
 
-SCALE = 4  # of clips, of LR of another kind and of the pictures
+SCALE = 4  # of clips, of LR without antialiasing and of the pictures
 COST_SET = "Set14"
 PORT_CLIP = "reds_320x180"
-PORT_EVERY = 4  # the port takes every 4th frame
+PORT_EVERY = 4  # ELSR-torch takes every 4th frame
 # The crop to enlarge as (top, left, height, width); None finds where networks differ most.
 PHOTOS = {astronaut: (150, 380, 102, 102), chelsea: None, coffee: None}
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--benchmarks", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--clips", type=Path, metavar="DIR")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR",
-                        help="folder of networks (default: those shipped)")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--json", type=Path, default=cli.OUT / "quality.json", metavar="FILE")
-    parser.add_argument("--plots", type=Path, default=cli.PLOTS, metavar="DIR")
-    args = parser.parse_args(argv)
-    networks = quality.load_networks(args.weights, args.engine)
-    skipped = cli.Skipped()
-    figures = measure(networks, args, skipped)
-    write_json(args.json, figures)
-    if COST_SET in figures["stills"].get(f"x{SCALE}", {}):
-        draw_costs(args.plots / "psnr_cost.png", figures)
-    draw_photos(args.plots, [n for n in for_matlab(networks) if n.scale == SCALE])
+    args = parse(argv)
+    candidates, skipped = load_candidates(args.weights, args.engine), Skipped()
+    figures = measure(candidates, args, skipped)
+    write_json(args.json, figures.as_dict())
+    if COST_SET in figures.stills.get(SCALE, {}):
+        draw_costs(args.plots / "psnr_cost.png", candidates, figures.stills[SCALE][COST_SET])
+    draw_photos(args.plots, of_scale(for_matlab(candidates), SCALE))
     print(as_markdown(figures))
     return skipped.status()
 
 
-def for_matlab(networks):
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--benchmarks", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--clips", type=Path, metavar="DIR")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, metavar="DIR",
+                        help="folder of networks (default: those that ship)")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--json", type=Path, default=OUT / "quality.json", metavar="FILE")
+    parser.add_argument("--plots", type=Path, default=PLOTS, metavar="DIR")
+    return parser.parse_args(argv)
+
+
+@dataclass(frozen=True, eq=False)
+class Inspected:
+    """A network, and what was measured on the pictures of one set."""
+
+    candidate: Candidate
+    measured_on: str
+    engine_error: EngineError
+    ranges: list[ValueRange]
+
+    def as_dict(self):
+        return {**self.candidate.as_dict(), "measured_on": self.measured_on,
+                "engine_error": self.engine_error, "ranges": self.ranges}
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """Every figure that is printed.
+
+    Attributes
+    ----------
+    about : str, the machine
+    networks : list of Inspected
+    stills : dict, scale -> name of the set -> Summary, LR by MATLAB's bicubic
+    opencv_cubic : dict, name of the set -> Summary at `SCALE`, LR by OpenCV's cubic
+    clips : dict, protocol -> name of the clip -> Summary at `SCALE`
+    """
+
+    about: str
+    networks: list[Inspected]
+    stills: dict[int, dict[str, Summary]]
+    opencv_cubic: dict[str, Summary]
+    clips: dict[str, dict[str, Summary]]
+
+    def as_dict(self):
+        stills = {f"x{scale}": sets for scale, sets in self.stills.items()}
+        return {"about": self.about, "networks": self.networks, "stills": stills,
+                "opencv_cubic": self.opencv_cubic, "clips": self.clips}
+
+
+def for_matlab(candidates):
     """The networks for LR by MATLAB's bicubic, the only ones that are shown on it."""
-    return [network for network in networks if network.degradation == "bicubic"]
+    return [found for found in candidates if found.trained.degradation == "bicubic"]
 
 
-def measure(networks, args, skipped):
-    """Every figure that is printed, as nested dicts."""
-    usual = for_matlab(networks)
-    by_scale = {scale: [n for n in usual if n.scale == scale]
-                for scale in sorted({n.scale for n in usual})}
-    options = {"on_error": skipped}
-    figures = {
-        "about": about(),
-        "networks": [described(network, args.benchmarks) for network in networks],
-        "stills": {f"x{scale}": quality.evaluate_sets(args.benchmarks, same_scale, **options)
-                   for scale, same_scale in by_scale.items()},
-    }
-    of_every_kind = [network for network in networks if network.scale == SCALE]
-    if of_every_kind:
-        figures["opencv_cubic"] = quality.evaluate_sets(
-            args.benchmarks, of_every_kind, degradation="opencv_cubic", **options)
-        clips = (("rgb", by_scale.get(SCALE), 1), ("port", of_every_kind, PORT_EVERY))
-        figures["clips"] = args.clips and {
-            protocol: quality.evaluate_clips(args.clips, chosen, protocol=protocol, every=every,
-                                             **options)
-            for protocol, chosen, every in clips if chosen}
-    return figures
+def of_scale(candidates, scale):
+    return [found for found in candidates if found.scale == scale]
 
 
-def described(network, benchmarks):
-    """What a network is; its engine's error and its layers' values on the first of the sets."""
-    sets = find_sets(benchmarks, network.scale, given_lr=network.degradation == "bicubic")
+def measure(candidates, args, skipped):
+    usual, of_every_kind = for_matlab(candidates), of_scale(candidates, SCALE)
+    stills = {scale: evaluate_sets(args.benchmarks, of_scale(usual, scale),
+                                   EvaluationOptions(scale), skipped)
+              for scale in sorted({found.scale for found in usual})}
+    opencv_cubic = EvaluationOptions(SCALE, degradation="opencv_cubic")
+    return Figures(
+        about(),
+        [inspect(candidate, args.benchmarks) for candidate in candidates],
+        stills,
+        evaluate_sets(args.benchmarks, of_every_kind, opencv_cubic, skipped)
+        if of_every_kind else {},
+        measure_clips(args.clips, of_every_kind, skipped) if args.clips else {},
+    )
+
+
+def measure_clips(folder, candidates, skipped):
+    """Protocol -> name of the clip -> Summary, for the protocols that there are networks for."""
+    kinds = {"rgb": (for_matlab(candidates), 1), "port": (candidates, PORT_EVERY)}
+    return {protocol: evaluate_clips(folder, chosen, EvaluationOptions(SCALE, protocol), skipped,
+                                     every)
+            for protocol, (chosen, every) in kinds.items() if chosen}
+
+
+def inspect(candidate, benchmarks):
+    """A network, its engine's error and the values it holds on the first of the sets."""
+    trained = candidate.trained
+    sets = find_sets(benchmarks, trained.scale, given_lr=trained.degradation == "bicubic")
     name, stills = next(iter(sets.items()))
     images = [read_image(still.lr_path) if still.lr_path
-              else make_pair(read_image(still.path), network.scale, network.degradation)[0]
+              else make_pair(read_image(still.path), trained.scale, trained.degradation)[0]
               for still in stills]
-    return {**network.record(), "measured_on": name,
-            "engine_error": quality.disagreement(network, images),
-            "ranges": quality.value_ranges(network.graph, images)}
+    return Inspected(candidate, name, engine_error(trained.graph, candidate.engine, images),
+                     value_ranges(trained.graph, images))
 
 
-def evaluated(networks, scale, means):
-    """The descriptions of the networks of a scale that have a mean."""
-    return [n for n in networks if n["scale"] == scale and n["name"] in means]
-
-
-def draw_costs(path, figures):
-    means = figures["stills"][f"x{SCALE}"][COST_SET]["mean"]
+def draw_costs(path, candidates, summary):
     points = [CostPoint(row.method, row.multiply_adds, row.psnr_db[COST_SET])
               for row in published(SCALE, [COST_SET])]
-    points += [CostPoint(network["name"].upper(), network["multiply_adds"],
-                         means[network["name"]]["psnr_db"], ours=True)
-               for network in evaluated(figures["networks"], SCALE, means)]
+    points += [CostPoint(found.name.upper(), found.multiply_adds,
+                         summary.mean[found.name].psnr_db, ours=True)
+               for found in of_scale(candidates, SCALE) if found.name in summary.mean]
     cost_figure(path, points, f"{COST_SET} x{SCALE}, Y: PSNR against cost")
 
 
-def draw_photos(folder, networks):
+def draw_photos(folder, candidates):
     """The photos of scikit-image that are free to be shown, as every network gives them."""
-    for photo, crop in PHOTOS.items() if networks else ():
-        item = evaluate_image(photo(), {n.name: n.engine.upscale for n in networks}, scale=SCALE,
-                              protocol=PROTOCOLS["y"])
+    for photo, crop in PHOTOS.items() if candidates else ():
+        item = evaluate_image(photo(), upscalers(candidates), EvaluationOptions(SCALE))
         title = f"{photo.__name__}, x{SCALE}, PSNR on Y"
-        networks_figure(folder / f"still_{photo.__name__}.png", title, item, crop)
+        item_figure(folder / f"still_{photo.__name__}.png", title, item, crop)
 
 
 def as_markdown(figures):
+    parameters = {(found.candidate.name, found.candidate.scale):
+                  found.candidate.trained.parameter_count for found in figures.networks}
     return "\n\n".join([
-        figures["about"],
-        networks_section(figures["networks"]),
-        *(stills_section(f"{scale}: PSNR on Y in dB / SSIM, LR by MATLAB's bicubic", sets,
-                         int(scale[1:]), figures["networks"], comparable=True)
-          for scale, sets in figures["stills"].items()),
+        figures.about,
+        networks_section(figures.networks),
+        *(stills_section(f"x{scale}: PSNR on Y in dB / SSIM, LR by MATLAB's bicubic", sets, scale,
+                         parameters, comparable=True)
+          for scale, sets in figures.stills.items()),
         *([stills_section(f"x{SCALE}, LR by OpenCV's cubic, which does not antialias",
-                          figures["opencv_cubic"], SCALE, figures["networks"], comparable=False)]
-          if "opencv_cubic" in figures else []),
-        *clips_section(figures.get("clips")),
-        *map(ranges_section, figures["networks"]),
+                          figures.opencv_cubic, SCALE, parameters, comparable=False)]
+          if figures.opencv_cubic else []),
+        *clips_section(figures.clips),
+        *map(ranges_section, figures.networks),
     ])
 
 
 def networks_section(networks):
-    rows = [
-        [network["file"], network["degradation"], f"{network['parameters']:,}",
-         network["multiply_adds"] / 1e6, network["engine"], network["engine_error"]["levels"],
-         f"{network['engine_error']['share']:.4%}"]
-        for network in networks
-    ]
     headers = ["network", "for LR by", "parameters", "M multiply-adds", "engine", "levels",
                "values that differ"]
     return ("### The networks\n\nMultiply-adds are those of a 320x180 frame. The last two columns: "
             "how far the engine's output is from the network in float64, rounded.\n\n"
-            + table(headers, rows))
+            + table(headers, map(network_row, networks)))
 
 
-def stills_section(title, sets, scale, networks, *, comparable):
-    means = next(iter(sets.values()))["mean"]
-    ours = {n["name"]: n["parameters"] for n in evaluated(networks, scale, means)}
+def network_row(found):
+    candidate, error = found.candidate, found.engine_error
+    return [candidate.trained.path.name, candidate.trained.degradation,
+            f"{candidate.trained.parameter_count:,}", candidate.multiply_adds / 1e6,
+            candidate.engine.name, error.levels, f"{error.share:.4%}"]
+
+
+def networks_in(results):
+    """The names of the networks that were evaluated."""
+    return [method for method in next(iter(results.values())).mean if method != BICUBIC]
+
+
+def stills_section(title, sets, scale, parameters, *, comparable):
+    ours = {name: parameters[name, scale] for name in networks_in(sets)}
     return (f"### Stills, {title}\n\n"
             + benchmark_table(sets, ours, scale=scale, comparable=comparable) + "\n\n"
             + "\n".join(below(sets, name) for name in ours))
 
 
-def below(results, name):
+def below(results, network):
     """A line on the pictures on which a network does not beat bicubic."""
-    found = quality.below_bicubic(results, name)
-    total = sum(len(figures["items"]) for figures in results.values())
-    names = ", ".join(f"{f['set']}/{f['name']} ({f['network_db']:.2f} against "
-                      f"{f['bicubic_db']:.2f})" for f in found)
-    return (f"- {name.upper()}: not above bicubic on {len(found)} of {total} pictures"
+    found = below_bicubic(results, network)
+    total = sum(len(summary.items) for summary in results.values())
+    names = ", ".join(f"{f.set_name}/{f.image_name} ({f.network_db:.2f} against "
+                      f"{f.bicubic_db:.2f})" for f in found)
+    return (f"- {network.upper()}: not above bicubic on {len(found)} of {total} pictures"
             + (f": {names}" if 0 < len(found) < total else ""))
 
 
 def clips_section(clips):
-    others = {"rgb": (), "port": [("PyTorch port", {PORT_CLIP: PORT_ON_ITS_CLIP_DB})]}
+    others = {"rgb": (), "port": [("ELSR-torch", {PORT_CLIP: PORT_ON_ITS_CLIP_DB})]}
     titles = {"rgb": "REDS protocol: RGB, full frame, LR by MATLAB's bicubic",
-              "port": f"the port's protocol: LR by OpenCV's cubic, every {PORT_EVERY}th frame"}
-    for protocol, results in (clips or {}).items():
-        names = [key for key in next(iter(results.values()))["mean"] if key != "bicubic"]
+              "port": "the protocol of ELSR-torch: LR by OpenCV's cubic, every "
+                      f"{PORT_EVERY}th frame"}
+    for protocol, results in clips.items():
+        names = networks_in(results)
         yield (f"### Clips, x{SCALE}, {titles[protocol]}, PSNR in dB\n\n"
                + clips_table(results, names, others[protocol]) + "\n\n"
                + "\n".join(below(results, name) for name in names))
 
 
-def ranges_section(network):
-    return (f"### What {network['file']} holds: least and greatest value, of outputs over "
-            f"{network['measured_on']}; the input is 0 .. 1\n\n{ranges_table(network['ranges'])}")
+def ranges_section(found):
+    return (f"### What {found.candidate.trained.path.name} holds: least and greatest value, of "
+            f"outputs over {found.measured_on}; the input is 0 .. 1\n\n"
+            + ranges_table(found.ranges))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

@@ -14,17 +14,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from machine import about
 
 from elsr_paddle.commands.shared import run
 from elsr_paddle.engines.choose import ENGINES, load_engine
@@ -38,11 +37,11 @@ SCALE = 4
 FRAME = (180, 320)
 FRAMES = [(90, 160), FRAME, (270, 480), (360, 640), (540, 960), (720, 1280), (1080, 1920)]
 PORT = "PyTorch eager, as the port runs it"
-PACKAGES = ("halide", "openvino", "paddlepaddle", "onnxruntime", "torch", "opencv-python-headless")
 GEMM = 1024  # side of the matrices whose product gives the peak
 START = """
 import time
 import numpy as np
+from machine import about
 from elsr_paddle.engines.choose import load_engine
 engine = load_engine('elsr', engine={name!r})
 engine.upscale(np.zeros({shape}, np.uint8))
@@ -237,24 +236,6 @@ def as_markdown(results, starts):
     for threads, result in results.items():
         lines += [*frames_table(threads, result), "", *sizes_table(threads, result), ""]
     return "\n".join([*lines, *starts_table(starts)])
-
-
-def about():
-    installed = []
-    for package in PACKAGES:
-        try:
-            installed.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return f"{processor()}, {os.cpu_count()} cores; {', '.join(installed)}; {time.strftime('%F')}"
-
-
-def processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
 
 
 def frames_table(threads, result):

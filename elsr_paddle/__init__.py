@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from elsr_paddle.imaging.io import write_image as write_image
 
 __version__ = "0.1.0"
-DEFAULT_MODEL = "elsr-y"  # to enlarge: half a dB better than the paper's network, and as fast
-__all__ = ["DEFAULT_MODEL", "__version__", "load_engine", "read_image", "upscale", "write_image"]
+__all__ = ["__version__", "load_engine", "read_image", "upscale", "write_image"]
 
 _HOMES = {"load_engine": "engines.choose", "upscale": "enlarge.face", "read_image": "imaging.io",
           "write_image": "imaging.io"}

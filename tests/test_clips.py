@@ -66,6 +66,13 @@ def test_folders_of_folders_and_single_photos_go_together(tmp_path):
     assert names(find_clips([tmp_path / "set", photo])) == ["set/000", "set/deep/001", "photo"]
 
 
+def test_a_link_to_a_folder_above_gives_no_clip_twice(tmp_path):
+    frames(tmp_path / "set/000")
+    (tmp_path / "set/000/up").symlink_to("..")
+    (tmp_path / "set/here").symlink_to(".")
+    assert names(find_clips([tmp_path / "set"])) == ["set/000"]
+
+
 def test_clips_of_the_same_name_stay_apart(tmp_path):
     paths = [frames(tmp_path / parent / "000") for parent in "ab"]
     assert names(find_clips(paths)) == ["000", "000 (2)"]

@@ -1,6 +1,7 @@
 """Pairs straight from folders are those that would be packed, and no picture stays in memory."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,10 @@ from elsr_paddle.data.recipe import Recipe
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.degrade import DEGRADATIONS, make_pair
 from elsr_paddle.imaging.io import write_image
+from elsr_paddle.networks import build
+from elsr_paddle.training.fit import fit
+from elsr_paddle.training.runs import Run
+from elsr_paddle.training.stages import STAGES
 
 
 def picture(i, height=70, width=98):
@@ -118,10 +123,11 @@ def test_no_picture_stays_in_memory(tmp_path):
     assert peak < 10 * picture_bytes
 
 
-def test_a_sideways_photo_counts_as_the_upright_one_it_is_read_as(tmp_path):
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
+def test_a_sideways_photo_counts_as_the_upright_one_it_is_read_as(tmp_path, suffix):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
-    Image.fromarray(picture(0, 40, 60)).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(picture(0, 40, 60)).save(tmp_path / f"a.{suffix}", exif=exif)
     pairs = FolderPairs(find_clips([tmp_path]), 2)
     assert pairs.hr_size == (60, 40)
     assert pairs[0][1].shape == (60, 40, 3)
@@ -183,3 +189,19 @@ def test_a_folder_of_reds_is_known_with_its_own_validation_clips(tmp_path, outer
     write_clip(tmp_path / outer / "train_sharp/000", 2)
     write_clip(tmp_path / outer.replace("train", "val") / "val_sharp/001", 1)
     assert [clips_of(pairs) for pairs in open_folder(tmp_path, 4)] == [["000"], ["001"]]
+
+
+def test_training_from_a_folder_gives_the_bits_of_training_from_the_packed_file(tmp_path):
+    clips = find_clips([write_clip(tmp_path / "a", 4), write_clip(tmp_path / "b", 2)])
+    files = prepare(clips[:1], clips[1:], tmp_path, Recipe((2,)))
+    sources = {
+        "packed": [Pairs(file) for file in files],
+        "direct": [FolderPairs(part, 2) for part in (clips[:1], clips[1:])],
+    }
+    stage = replace(STAGES[1], steps=4, hr_patch=32, batch_size=4, expansion=4)
+    made = set()
+    for name, (train, val) in sources.items():
+        run = Run(stage, build("elsr", {"scale": 2}), tmp_path / name, validate_every=4, val_rows=2)
+        best = fit(run, train, val, workers=2)
+        made.add((run.last.read_bytes(), best["psnr_rgb_db"]))
+    assert len(made) == 1

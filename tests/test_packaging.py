@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -100,30 +101,6 @@ def test_the_package_says_that_it_is_typed():
     assert (ROOT / "elsr_paddle" / "py.typed").is_file()
 
 
-def figures(text):
-    """The numbers of a text that have a decimal point."""
-    return sorted(re.findall(r"(?<![\d.,])\d[\d,]*\.\d+(?![\d.])", text))
-
-
-def commands(text):
-    """The blocks of shell commands in a text, without their comments."""
-    return [re.sub(r" *#.*", "", block) for block in re.findall(r"```bash\n(.*?)```", text, re.S)]
-
-
-@pytest.mark.parametrize("part", [figures, commands])
-@pytest.mark.parametrize("page", ["README", "docs/ai-studio"])
-def test_a_chinese_page_says_the_same_as_the_english_one(page, part):
-    english, chinese = ((ROOT / f"{page}{suffix}").read_text(encoding="utf-8")
-                        for suffix in (".md", ".zh-CN.md"))  # fmt: skip
-    assert part(chinese) == part(english)
-
-
-DOCUMENTS = sorted(path for folder in ("", "docs", "benchmarks", "elsr_paddle/weights")
-                   for path in (ROOT / folder).glob("*.md"))
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_document_links_only_to_files_that_exist(document):
-    text = document.read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", text)
-    assert [link for link in links if not (document.parent / link).exists()] == []
+def test_the_installed_command_is_there():
+    module, _, function = PROJECT["scripts"]["elsr"].partition(":")
+    assert callable(getattr(import_module(module), function))

@@ -302,9 +302,18 @@ def test_exif_keeps_its_bytes_but_for_size_orientation_and_thumbnail(tmp_path, n
 
 def test_the_orientation_in_xmp_does_not_turn_a_picture_twice(tmp_path, nearest):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
-    result, _ = enlarge(PHOTO, tmp_path, nearest(scale=2), "a.jpg", "out.jpg", xmp=xmp)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    result, _ = enlarge(PHOTO, tmp_path, nearest(scale=2), "a.jpg", "out.jpg", xmp=xmp, exif=exif)
     assert result.size == (96, 128)
     assert b'tiff:Orientation="1"' in result.info["xmp"]
+
+
+def test_a_format_that_this_pillow_lacks_is_refused(tmp_path, nearest, monkeypatch):
+    Image.init()
+    monkeypatch.delitem(Image.SAVE, "WEBP")
+    with pytest.raises(InputError, match="cannot write .webp; upgrade it"):
+        enlarge(PHOTO, tmp_path, nearest(scale=2), output="out.webp")
 
 
 @pytest.mark.parametrize("alpha, kept", [(range(48), "RGBA"), ([0], "RGB"), ([255], "RGB")])
@@ -331,10 +340,11 @@ def test_the_place_of_a_geotiff_is_dropped_with_a_warning(tmp_path, nearest):
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.webp"])
 def test_frames_that_repeat_stay_as_long_as_they_did(tmp_path, nearest, name):
     red, blue = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "PNG")  # so that Pillow knows its formats
-    result, _ = enlarge(red, tmp_path, nearest(scale=2), "a.avif", f"out_{name}", save_all=True,
-                        append_images=[red, blue, blue, red], duration=[100, 200, 300, 400, 500])
+    # Pillow writes a frame like the one before it only where the two are blended in two ways.
+    result, outcome = enlarge(red, tmp_path, nearest(scale=2), "a.png", f"out_{name}",
+                              save_all=True, append_images=[red, blue, blue, red],
+                              duration=[100, 200, 300, 400, 500], blend=[0, 1, 0, 1, 0])
+    assert outcome.frames == 5
     shown = []
     for number in range(result.n_frames):
         result.seek(number)

@@ -423,6 +423,12 @@ def test_photos_without_folders_are_refused(flags):
         script(*flags)
 
 
+@pytest.mark.parametrize("arguments", [[""], ["--reds", ""]])
+def test_an_empty_name_is_not_taken_for_this_folder_or_the_demo(arguments):
+    with pytest.raises(InputError, match="an empty one"):
+        script(*arguments)
+
+
 def last_line(run_python, *arguments):
     """The one line that the script leaves on stderr."""
     done = run_python(ROOT / "prepare_h5.py", *arguments)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elsr_paddle.evaluation.shipped import evaluate_sets, load_networks, value_ranges
 from skimage.data import astronaut, chelsea
 
 from elsr_paddle.engines.choose import load_engine
 from elsr_paddle.errors import InputError
+from elsr_paddle.evaluation.candidates import evaluate_sets, load_candidates
 from elsr_paddle.evaluation.compare import evaluate_image
-from elsr_paddle.evaluation.protocol import PROTOCOLS
+from elsr_paddle.evaluation.inspection import value_ranges
+from elsr_paddle.evaluation.protocol import EvaluationOptions
 from elsr_paddle.imaging.io import write_image
 from elsr_paddle.networks import operations as ops
 from elsr_paddle.networks.graph import evaluate
@@ -110,6 +111,11 @@ def test_the_file_for_the_lr_at_hand_goes_before_all_others():
     assert choose(files, "elsr", 4, "blur_noise") == files[2]  # none is for it
 
 
+def test_where_no_file_is_for_the_lr_the_one_of_the_very_name_is_taken():
+    files = [entry(degradation="opencv_cubic"), entry()]
+    assert choose(files, "elsr", 4, "blur_noise") == files[1]
+
+
 def test_files_under_out_are_found_and_damaged_ones_are_named(tmp_path, save_nearest):
     save_nearest(tmp_path / "stage3" / "best.safetensors")
     (tmp_path / "stage4").mkdir()
@@ -129,9 +135,7 @@ def test_the_name_alone_means_x4():
 @networks
 def test_a_photo_comes_out_far_better_than_by_bicubic(model, scale):
     engine = load_engine(model, scale=scale, engine="eager")
-    item = evaluate_image(
-        astronaut(), {model: engine.upscale}, scale=scale, protocol=PROTOCOLS["y"]
-    )
+    item = evaluate_image(astronaut(), {model: engine.upscale}, EvaluationOptions(scale))
     score = item.restored[model].score
     assert score.psnr_db > item.bicubic_score.psnr_db + 0.8
     assert score.ssim > item.bicubic_score.ssim
@@ -141,8 +145,8 @@ def test_a_photo_comes_out_far_better_than_by_bicubic(model, scale):
 def test_no_layer_holds_absurd_magnitudes(model, scale):
     graph = read(find(model, scale)).graph
     for held in value_ranges(graph, [chelsea()[::4, ::4]]):
-        assert np.abs(held["weights"] or 0).max() < 8
-        assert np.abs(held["outputs"]).max() < 16  # the picture is 0 .. 1
+        assert np.abs(held.weights or 0).max() < 8
+        assert np.abs(held.outputs).max() < 16  # the picture is 0 .. 1
 
 
 @networks
@@ -150,12 +154,12 @@ def test_set5_has_the_stated_scores_each_picture_above_bicubic(model, scale, fol
     benchmarks = folder_from("ELSR_BENCHMARKS")
     path = find(model, scale)
     (tmp_path / path.name).write_bytes(path.read_bytes())
-    figures = evaluate_sets(benchmarks / "Set5", load_networks(tmp_path, "eager"),
-                            on_error=pytest.fail)["Set5"]  # fmt: skip
-    assert len(figures["items"]) == 5
-    for item in figures["items"]:
-        assert item[model]["psnr_db"] > item["bicubic"]["psnr_db"], item["name"]
-    assert figures["mean"][model]["psnr_db"] > SET5_DB[model, scale] - 0.02
+    found = evaluate_sets(benchmarks / "Set5", load_candidates(tmp_path, "eager"),
+                          EvaluationOptions(scale), pytest.fail)["Set5"]  # fmt: skip
+    assert len(found.items) == 5
+    for record in found.items:
+        assert record.scores[model].psnr_db > record.scores["bicubic"].psnr_db, record.name
+    assert found.mean[model].psnr_db > SET5_DB[model, scale] - 0.02
 
 
 @pytest.mark.parametrize("arguments", [("--weights", "elsr-y"), ("--model", "elsr-y"),

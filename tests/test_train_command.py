@@ -1,12 +1,16 @@
 """The command `train`: where its options come from, what it says, what it writes down."""
 
 import json
+import re
 import threading
 
+import numpy as np
 import pytest
+from skimage.data import astronaut
 
 from elsr_paddle.commands.train import describe, duration, main, make_runs, parse
 from elsr_paddle.errors import InputError
+from elsr_paddle.imaging.io import write_image
 from elsr_paddle.networks.weights import load_weights
 from elsr_paddle.training.stages import STAGES
 
@@ -154,3 +158,15 @@ def test_a_scale_without_pairs_says_how_to_make_them(tmp_path, training_data):
     with pytest.raises(InputError, match=r"no such file: .*train_x3\.h5; make it with"):
         train(training_data, tmp_path, "--stage", "3", "--scale", "3", "--from-scratch",
               "--hr-patch", "48")  # fmt: skip
+
+
+def test_pictures_are_trained_on_as_they_are_with_nothing_packed(tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for number, top in enumerate(range(0, 400, 80)):
+        write_image(photos / f"{number}.png", np.ascontiguousarray(astronaut()[top:top + 80, :96]))
+    (photos / "broken.png").write_bytes(b"no picture")
+    train(photos, tmp_path, "--stage", "3", "--from-scratch", "--photos")
+    said = capsys.readouterr().out
+    assert re.search("left out: .*broken.png", said)
+    assert not list(tmp_path.rglob("*.h5"))
+    assert (tmp_path / "stage3" / "best.safetensors").exists()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from video_files import (
     frame_times,
+    make_film,
     moving_photo,
     needs_ffmpeg,
     needs_recent_pyav,
@@ -218,7 +219,8 @@ def test_encoders_and_presets_that_do_not_fit_are_refused(tmp_path, nearest, out
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "libvpx", "libsvtav1", "mpeg4"])
+@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9", "libvpx", "libsvtav1", "mpeg4",
+                                   "mpeg2video"])
 def test_crf_is_heeded_by_every_encoder_that_has_a_quality(tmp_path, nearest, codec):
     source = write_video(tmp_path / "a.mp4", moving_photo(6))
     sizes = []
@@ -226,6 +228,17 @@ def test_crf_is_heeded_by_every_encoder_that_has_a_quality(tmp_path, nearest, co
         transcode(source, tmp_path / f"{crf}.mkv", nearest(scale=2), codec=codec, crf=crf)
         sizes.append((tmp_path / f"{crf}.mkv").stat().st_size)
     assert sizes[0] > 1.2 * sizes[1]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video"])
+def test_encoders_that_count_frames_take_a_clock_of_their_own(tmp_path, nearest, codec):
+    source = make_film(tmp_path / "a.ts", codec="mpeg2video", sound="mp2", rate="30000/1001")
+    transcode(source, tmp_path / "out.mkv", nearest(scale=2), codec=codec)
+    before, after = frame_times(source), frame_times(tmp_path / "out.mkv")
+    assert len(after) == len(before)
+    assert [float(time - after[0]) for time in after] == pytest.approx(
+        [float(time - before[0]) for time in before], abs=0.001)
 
 
 def test_a_lossless_encoder_needs_no_quality(tmp_path, nearest):

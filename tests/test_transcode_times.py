@@ -75,6 +75,15 @@ def test_recordings_of_different_days_are_joined(tmp_path, nearest):
     assert packets(tmp_path / "out.mkv", "audio")[-1][0] == pytest.approx(6, abs=0.2)
 
 
+def test_a_recording_that_begins_between_key_frames_says_what_it_lacks(tmp_path, nearest):
+    whole = make_film(tmp_path / "a.ts", "-g", 50, codec="mpeg2video", sound="mp2", seconds=4)
+    content = whole.read_bytes()
+    (tmp_path / "late.ts").write_bytes(content[len(content) // 8 // 188 * 188:])
+    outcome = transcode(tmp_path / "late.ts", tmp_path / "out.mp4", nearest(scale=2))
+    assert outcome.frames == 50
+    assert any("seconds have no picture" in warning for warning in outcome.warnings)
+
+
 Container = namedtuple("Container", "format start_time")
 Format = namedtuple("Format", "name flags")
 Stream = namedtuple("Stream", "index type average_rate guessed_rate disposition")

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from elsr_paddle import DEFAULT_MODEL
 from elsr_paddle.commands.arguments import Parser
 from elsr_paddle.commands.shared import OUT, PROGRESS, VERSION, run, warn
 from elsr_paddle.errors import InputError
@@ -59,8 +58,8 @@ def _add_size(group):
 
 
 def _add_network(group):
-    group.add_argument("--model", default=DEFAULT_MODEL, help="a network that `elsr models` lists "
-                       "(default: %(default)s, which enlarges luma; elsr is the paper's)")
+    group.add_argument("--model", help="a network that `elsr models` lists (default: elsr-y, which "
+                       "enlarges luma; elsr is the paper's)")
     group.add_argument("--weights", type=Path, metavar="FILE", help="weights of your own")
     group.add_argument("--engine", default="auto", help="auto (the fastest that works), halide, "
                        "openvino, paddle, onnxruntime, numpy or eager")
@@ -109,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     if len(jobs) == 1 and jobs[0].output == args.output and not args.overwrite \
             and args.output.exists():
         raise InputError(f"{args.output} exists; give --overwrite to replace it")
+    _refuse_film_options(args, jobs)
     networks = Networks(args, jobs)
     with _sigterm_as_exit(), _our_limit_alone():
         results = list(_carry_out(jobs, networks, args))
@@ -116,6 +116,14 @@ def main(argv: list[str] | None = None) -> int:
         indent = None if args.progress == "json" else 2
         print(json.dumps(_report(results, networks.used), indent=indent))
     return _status(results)
+
+
+def _refuse_film_options(args, jobs):
+    """No option is ignored in silence."""
+    given = [f"--{name}" for name in ("codec", "crf", "preset") if getattr(args, name) is not None]
+    if given and not any(job.video for job in jobs):
+        raise InputError(f"expected a film for {' and '.join(given)} but all inputs are pictures; "
+                         "leave it out, or choose the suffix of a film for the output")
 
 
 def _carry_out(jobs, networks, args):
@@ -189,8 +197,10 @@ class Networks:
         return engine
 
 
-def weights_of(model: str) -> dict[int, Path]:
+def weights_of(model: str | None) -> dict[int, Path]:
     """The file for each scale of a model: what ships, else what `train` left under out/.
+
+    Without a model, `zoo.DEFAULT`.
 
     Raises
     ------
@@ -198,6 +208,7 @@ def weights_of(model: str) -> dict[int, Path]:
     """
     from elsr_paddle.networks import NETWORKS, zoo
 
+    model = model or zoo.DEFAULT
     entries, damaged = zoo.available(OUT)
     for line in damaged:
         warn(line)

@@ -54,8 +54,9 @@ def evaluation_options(args: argparse.Namespace, scale: int | None = None) -> Ev
     args : argparse.Namespace
     scale : int, of the network; None takes the flag's, or `SCALE`.
     """
-    given = {**given_options(args, EvaluationOptions), "scale": scale or args.scale or SCALE}
-    return EvaluationOptions(**given)
+    scales = (scale, args.scale, SCALE)
+    chosen = next(value for value in scales if value is not None)
+    return EvaluationOptions(**{**given_options(args, EvaluationOptions), "scale": chosen})
 
 
 @dataclass(frozen=True, eq=False)

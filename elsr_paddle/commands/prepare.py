@@ -43,12 +43,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
     check(args)
-    recipe, skipped = make_recipe(args), {}  # validation may read a frame twice: each message once
     # Imported here so that --help works, and a missing package is told, without the extra `train`.
     from elsr_paddle.commands.progress import bar
     from elsr_paddle.data.prepare import prepare
 
+    recipe = make_recipe(args)
     train, val = choose_clips(args)
+    skipped = {}  # validation may read a frame twice: each message once
     job = Job(
         **given_options(args, Job),
         source="REDS" if args.reds else ", ".join(Path(p).name for p in args.sources)[:1000],
@@ -65,6 +66,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Refuse flags that do not go together."""
+    if "" in (*args.sources, args.reds):
+        raise InputError("expected the name of a folder, a picture or a video but got an empty one")
     if args.sources and args.reds:
         raise InputError("expected --reds or sources but got both")
     if args.photos and not args.sources:

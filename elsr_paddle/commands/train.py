@@ -146,7 +146,10 @@ def _add_files(group):
     add = group.add_argument
     pairs = group.add_mutually_exclusive_group()
     pairs.add_argument("--data", type=Path, metavar="DIR",
-                       help="folder of `elsr prepare` (default: the demo set)")
+                       help="folder of `elsr prepare`, or of pictures and clips as they are "
+                            "(default: the demo set)")
+    add("--photos", action="store_true",
+        help="every picture of such a folder is a photo, also where all share one size")
     pairs.add_argument("--reds", metavar="DIR",
                        help="REDS root, or `auto`: prepared into data/reds when needed")
     start = group.add_mutually_exclusive_group()
@@ -253,22 +256,39 @@ def train_stage(run: Run, args: argparse.Namespace, folder: Path, weights: str |
     weights : str or None, the file or network to start from; None for that of the stage before.
     console : Console
     """
-    from elsr_paddle.data.pairs import Pairs
     from elsr_paddle.training.fit import fit
 
     start = find_start(run, args.out, weights)
     run.claim(resume=args.resume, overwrite=args.overwrite)
     if args.overwrite or not run.state.exists():
         console.say(f"stage {run.stage.number} starts from {start or 'scratch'}")
-    budget, scale = args.memory_budget * 2**30, run.stage.scale
-    pairs = [Pairs(folder / f"{part}_x{scale}.h5", budget, scale) for part in ("train", "val")]
     try:
-        return fit(run, *pairs, start=start, overwrite=args.overwrite, workers=args.workers,
+        return fit(run, *open_pairs(run, args, folder, console), start=start,
+                   overwrite=args.overwrite, workers=args.workers,
                    on_metrics=metrics_listener(run, args.visualdl, console))
     except KeyboardInterrupt:
         if run.state.exists():
             console.say(f"stopped; {run.state} is saved: the same command with --resume continues")
         raise
+
+
+def open_pairs(run: Run, args: argparse.Namespace, folder: Path, console: Console) -> tuple:
+    """The pairs for training and for validation: of `elsr prepare`, or of the pictures themselves.
+
+    Raises
+    ------
+    InputError if the folder holds neither, or no file of the stage's scale.
+    """
+    from elsr_paddle.data.folders import open_folder
+    from elsr_paddle.data.pairs import Pairs
+
+    scale = run.stage.scale
+    if next(folder.glob("*.h5"), None) or not folder.is_dir():
+        budget = args.memory_budget * 2**30
+        return tuple(Pairs(folder / f"{part}_x{scale}.h5", budget, scale)
+                     for part in ("train", "val"))
+    return open_folder(folder, scale, photos=args.photos, smallest=run.stage.hr_patch,
+                       on_error=lambda error: console.say(f"left out: {error}"))
 
 
 def find_start(run: Run, out: Path, weights: str | None) -> Path | None:

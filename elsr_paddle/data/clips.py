@@ -21,6 +21,7 @@ from PIL import Image
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 from elsr_paddle.imaging.io import IMAGE_SUFFIXES, list_images, read_image
+from elsr_paddle.video.pyav import open_input
 from elsr_paddle.video.read import main_stream, numbered_frames
 
 VALIDATION_SHARE = 0.1  # of the clips, when nothing else is said
@@ -226,7 +227,9 @@ def _clips_in_folder(folder, name, photos):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _clips_in_folder(path, f"{name}/{path.name}", photos)
+            # A link to a folder above would give its clips again, to training and validation.
+            if not folder.resolve().is_relative_to(path.resolve()):
+                yield from _clips_in_folder(path, f"{name}/{path.name}", photos)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             yield Clip(f"{name}/{path.stem}", video=path)
 
@@ -305,7 +308,7 @@ def _reds_clip(folder, given):
 
 def _frames_in_header(video):
     try:
-        with av.open(str(video)) as container:
+        with open_input(video) as container:
             return main_stream(container).frames or None
     except (av.FFmpegError, InputError):
         return None  # whoever decodes the video says what is wrong with it

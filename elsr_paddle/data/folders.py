@@ -7,6 +7,7 @@ pixels around it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -221,12 +222,15 @@ def _usable_size(frame: Frame, smallest):
 
 def _upright_size(path):
     """(width, height) that `read_image` will give, from the header where that is enough."""
-    try:
-        with Image.open(path) as header:
-            # Pillow turns TIFF by itself; EXIF that stands behind the pixels is not looked for.
-            exif = header.getexif() if "exif" in header.info else {}
-            width, height = header.size
-            return (height, width) if exif.get(_ORIENTATION, 1) >= 5 else (width, height)
-    except (OSError, ValueError, Image.DecompressionBombError):
-        height, width = read_image(path).shape[:2]  # says what is wrong with it
-        return width, height
+    with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as header:
+        sideways = _orientation(header) >= 5
+        if not (sideways and header.format == "TIFF"):  # of which Pillow's versions differ
+            return header.size[::-1] if sideways else header.size
+    height, width = read_image(path).shape[:2]  # says what is wrong where the header cannot be read
+    return width, height
+
+
+def _orientation(header):
+    """EXIF's orientation, 1 for upright; where it stands behind the pixels it is not looked for."""
+    known = header.format == "TIFF" or "exif" in header.info
+    return header.getexif().get(_ORIENTATION, 1) if known else 1

@@ -22,7 +22,9 @@ hl = needs("halide")
 from elsr_paddle.engines.halide_kernel import Kernel, pack_parameters  # noqa: E402 - needs Halide
 
 FUNCTION = "elsr_upscale"
-IN_MEMORY = "kernel compiled in memory"  # not kept for the next process
+# Not kept for the next process, for want of a C compiler or of a private folder.
+IN_MEMORY = ("kernel compiled in memory for 3 s at every start (with gcc or clang and a folder for "
+             "it the next start would find it)")
 MAX_TILE_PAIRS = 384  # of LR pixels; a few rows of all layers then take some 600 KB
 MIN_STRIPE_LINES = 4  # of two LR rows; each stripe computes `radius` rows at its edges again
 

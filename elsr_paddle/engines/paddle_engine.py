@@ -81,6 +81,8 @@ class _Program(paddle.nn.Layer):
         if isinstance(op, ops.PReLU):
             slopes = self._array(op.weight)
             return F.prelu(*given, slopes)
+        if type(op) not in FUNCTIONS:
+            raise ops.Unsupported(f"paddle has no {op.title}")
         return FUNCTIONS[type(op)](op, *given)
 
     def _convolution(self, op, features):

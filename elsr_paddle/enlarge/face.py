@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from elsr_paddle import DEFAULT_MODEL
 from elsr_paddle.engines.choose import load_engine
 from elsr_paddle.engines.engine import MAX_PIXELS
 from elsr_paddle.enlarge.batch import plan_jobs
@@ -28,7 +27,7 @@ def upscale(
     scale: float | None = None,
     size: tuple[int, int] | None = None,
     fit: tuple[int, int] | None = None,
-    model: str | os.PathLike = DEFAULT_MODEL,
+    model: str | os.PathLike = zoo.DEFAULT,
     engine: str = "auto",
 ) -> Path | Image.Image | np.ndarray:
     """Enlarge a picture or a video; what comes back is of the kind that was given.

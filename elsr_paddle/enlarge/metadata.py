@@ -35,18 +35,22 @@ _TURNS = {
 }
 
 
-def turned_upright(picture, outcome):
-    """The picture as its EXIF (or XMP) says that it shall be seen; itself where that says nothing.
+def turned_upright(picture):
+    """The picture as its EXIF (or XMP) says that it shall be seen.
 
     Parameters
     ----------
-    picture : PIL.Image.Image, decoded
-    outcome : Outcome, told if the EXIF cannot be read
+    picture : PIL.Image.Image, decoded; returned itself where they say nothing or are damaged.
     """
-    turn = None
-    with _dropped_if_damaged("EXIF", outcome):
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION))
+    turn = _turn(picture)
     return picture if turn is None else picture.transpose(turn)
+
+
+def _turn(picture):
+    try:
+        return _TURNS.get(picture.getexif().get(_ORIENTATION))
+    except Exception:  # a stranger's bytes, read by Pillow: it raises anything
+        return None
 
 
 def metadata_of(picture, size, outcome, *, tiff):
@@ -65,7 +69,7 @@ def metadata_of(picture, size, outcome, *, tiff):
     """
     kept = {name: picture.info.get(name) for name in ("icc_profile", "dpi", "comment")}
     with _dropped_if_damaged("XMP", outcome):
-        kept["xmp"] = _upright_xmp(picture.info.get("xmp"))
+        kept["xmp"] = _upright_xmp(picture)
     with _dropped_if_damaged("EXIF", outcome):
         kept["exif"] = _exif(picture, size, outcome, tiff)
     with _dropped_if_damaged("text", outcome):
@@ -77,13 +81,16 @@ def metadata_of(picture, size, outcome, *, tiff):
 def _dropped_if_damaged(name, outcome):
     try:
         yield
-    except Exception:  # a stranger's bytes, read by Pillow: it raises anything
+    except Exception:  # as in _turn
         outcome.warn(f"its {name} was dropped: it is damaged")
 
 
-def _upright_xmp(xmp):
-    """XMP, whose orientation would turn the picture once more."""
-    return xmp and re.sub(rb'(tiff:Orientation(?:="|>))[2-8]', rb"\g<1>1", xmp)
+def _upright_xmp(picture):
+    """XMP, whose orientation would turn a picture once more that has been turned."""
+    xmp = picture.info.get("xmp")
+    if not xmp or _turn(picture) is None:
+        return xmp
+    return re.sub(rb'(tiff:Orientation(?:="|>))[2-8]', rb"\g<1>1", xmp)
 
 
 def _exif(picture, size, outcome, tiff):

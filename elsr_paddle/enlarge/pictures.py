@@ -164,7 +164,7 @@ def _decoded(picture, outcome):
         outcome.warn("16 bits a channel were read as 8 (gray pictures keep their 16)")
     alpha = _spare_bytes(picture)
     picture.load()
-    upright = turned_upright(picture, outcome)
+    upright = turned_upright(picture)
     if alpha is not None:
         upright.putalpha(Image.fromarray(alpha))
     return upright
@@ -296,7 +296,7 @@ def _upscale_animation(picture, count, output, upscaler, layout, outcome, stop):
     with _decoding():
         durations, transparent = _survey(picture, count, upscaler)
     kept = metadata_of(picture, (plan.height, plan.width), outcome, tiff=suffix[:4] == ".tif")
-    frames = _frames(picture, count, "RGBA" if transparent else "RGB", outcome, stop)
+    frames = _frames(picture, count, "RGBA" if transparent else "RGB", stop)
     frames = (_join(_upscale_layers(layers, upscaler, layout)) for layers in frames)
     if suffix == ".gif":
         frames = map(to_palette, frames)
@@ -321,7 +321,7 @@ def _survey(picture, count, upscaler):
     return durations, transparent
 
 
-def _frames(picture, count, mode, outcome, stop):
+def _frames(picture, count, mode, stop):
     """Yield the frames as _Layers, until `stop` is set."""
     for number in range(count):
         if stop is not None and stop.is_set():
@@ -329,7 +329,7 @@ def _frames(picture, count, mode, outcome, stop):
         with _decoding():
             picture.seek(number)
             picture.load()
-            layers = _split(turned_upright(picture, outcome).convert(mode))
+            layers = _split(turned_upright(picture).convert(mode))
         yield layers
 
 

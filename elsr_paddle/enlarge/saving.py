@@ -122,6 +122,8 @@ def save(picture, output, kept, outcome, *, stop=None, **animation):
     CancelledError once `stop` is set.
     """
     suffix = Path(output).suffix.lower()
+    if Image.registered_extensions().get(suffix) not in Image.SAVE:  # AVIF before Pillow 11.3
+        raise InputError(f"this Pillow cannot write {suffix}; upgrade it: `pip install -U pillow`")
     options = {**FORMATS[suffix][1], **_accepted(kept, picture.mode, suffix, outcome), **animation}
     try:
         encoded = left_when(stop, lambda: _encoded(picture, suffix, options))

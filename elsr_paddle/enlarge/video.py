@@ -14,7 +14,7 @@ from elsr_paddle.enlarge.pictures import Outcome
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
 from elsr_paddle.threads import ahead
-from elsr_paddle.video.encoder import VideoOptions
+from elsr_paddle.video.encoder import VideoOptions, encoder_clock
 from elsr_paddle.video.muxing import carry_metadata, carry_stream, describe
 from elsr_paddle.video.streams import open_video
 
@@ -120,7 +120,7 @@ class _Writer:
         stream.pix_fmt = frames.format
         describe(source, stream)
         context, colour = stream.codec_context, frames.colour
-        context.time_base = source.time_base
+        context.time_base = encoder_clock(frames.codec, frames.format, source)
         context.thread_type = "AUTO"  # as ffmpeg has it; PyAV's slices keep x264 off a core
         context.colorspace, context.color_range = colour.matrix, 2 if colour.full else 1
         context.color_primaries, context.color_trc = colour.primaries, colour.transfer

@@ -1,4 +1,4 @@
-"""Figures that others have published, to stand beside ours in the tables. Data, nothing else."""
+"""List figures that others have published, to stand beside ours in the tables."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ PUBLISHED = (
     Published("ESPCN, luma", 3, None, _espcn(3), _sets(33.13, 29.49),
               "arXiv 1609.05158, ImageNet"),
     Published("SRCNN, luma", 3, "57K", _srcnn(3), _sets(32.75, 29.28, 28.41), "arXiv 1501.00092"),
-    Published("PyTorch port of ELSR", 4, "3,469", _PORT, _sets(27.84, 25.69, 25.75),
+    Published("ELSR-torch", 4, "3,469", _PORT, _sets(27.84, 25.69, 25.75),
               "its released weights, run by us"),
     Published("ESPCN D12-S12, luma", 4, "3,364", _ESPCN_D12_S12, _sets(30.40, 27.41, 26.86),
               "edge-SR study; in its own protocol, bicubic 28.60 26.09 26.02"),
@@ -77,7 +77,7 @@ PUBLISHED = (
     Published("EDSR-baseline", 4, "1.5M", _EDSR[4], _sets(32.09, 28.58, 27.56), "arXiv 1707.02921"),
 )  # fmt: skip
 
-# The PyTorch port's weights on its own clip, REDS frames at 320x180, every 4th, protocol `port`:
+# The weights of ELSR-torch on its own clip, REDS frames at 320x180, every 4th, protocol `port`:
 # run by us; bicubic has 29.22 dB there.
 PORT_ON_ITS_CLIP_DB = 28.79
 

@@ -13,8 +13,11 @@ from elsr_paddle.imaging.resize import CUBIC_WIDTH, cubic, weights
 BT601 = np.array([0.299, 0.587, 0.114])
 STUDIO_BLACK, STUDIO_RANGE = 16.0, 219.0
 
-_BLOCK = 32  # LR columns resampled by one product of matrices, and 4 more that it looks at
-_BAND_PIXELS = 2**15  # output pixels made at once, whose float32 values stay in the cache
+# Products of matrices are kept below 2**18 multiply-adds. OpenBLAS shares larger ones among
+# threads, which takes 50 times as long where another process, or an engine, has the cores.
+_COLUMNS = 16  # LR columns resampled by one product
+_LINES = 128  # rows of a plane in such a product
+_ROWS, _WIDTH = 16, 1280  # output pixels made at once; their float32 values stay in the cache
 
 
 def rgb_to_y(image: np.ndarray, gray: bool = False) -> np.ndarray:
@@ -75,23 +78,31 @@ def _widen(planes, scale):
     height, width = planes.shape[1:]
     lines = planes.reshape(3 * height, width)
     wide = np.empty((3 * height, scale * width), np.float32)
-    for outputs, inputs, matrix in _resampling(width, scale, _BLOCK):
-        np.matmul(lines[:, inputs], matrix.T, out=wide[:, outputs])
+    for outputs, inputs, matrix in _resampling(width, scale, _COLUMNS):
+        for part in _pieces(len(lines), _LINES):
+            np.matmul(lines[part, inputs], matrix.T, out=wide[part, outputs])
     return wide.reshape(3, height, scale * width)
 
 
 def _add_colour(luma, colour, scale):
     """uint8 (s*H, s*W) + float32 (3, H, s*W), enlarged along its columns -> uint8 RGB."""
     image = np.empty((*luma.shape, 3), np.uint8)
-    rows = max(1, _BAND_PIXELS // (scale * luma.shape[1]))
-    for outputs, inputs, matrix in _resampling(colour.shape[1], scale, rows):
-        # To be truncated; the half rounds it.
-        base = np.add(luma[outputs], 0.5, dtype=np.float32)
-        for channel in range(3):
-            band = matrix @ colour[channel, inputs]
-            band += base
-            image[outputs, :, channel] = np.clip(band, 0, 255, out=band)
+    for outputs, inputs, matrix in _resampling(colour.shape[1], scale, max(1, _ROWS // scale)):
+        for part in _pieces(luma.shape[1], _WIDTH):
+            # To be truncated; the half rounds it.
+            base = np.add(luma[outputs, part], 0.5, dtype=np.float32)
+            for channel in range(3):
+                tile = matrix @ colour[channel, inputs, part]
+                tile += base
+                image[outputs, part, channel] = np.clip(tile, 0, 255, out=tile)
     return image
+
+
+def _pieces(length, most):
+    """Slices of about one size, at most `most`, that cover `length`."""
+    count = -(-length // most)
+    bounds = [length * number // count for number in range(count + 1)]
+    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
 
 
 def _resampling(length, scale, block):

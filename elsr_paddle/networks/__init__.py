@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.networks.elsr import ELSR
-from elsr_paddle.networks.elsr_y import ELSRY
+from elsr_paddle.networks.elsr_y import ELSRL, ELSRM, ELSRY
 from elsr_paddle.networks.espcn import ESPCN
 from elsr_paddle.networks.network import Network
 
-NETWORKS = {kind.name: kind for kind in (ELSR, ELSRY, ESPCN)}
+NETWORKS = {kind.name: kind for kind in (ELSR, ELSRY, ELSRM, ELSRL, ESPCN)}
 
 
 def build(model: str, config: dict) -> Network:

@@ -33,3 +33,21 @@ class ELSRY(Network):
             body = body.conv(f"body.{2 * index}", self.width)
         body = (body + head if self.skip else body).prelu("activation")
         return body.conv("tail", self.scale**2, self.tail_kernel).pixel_shuffle(self.scale)
+
+
+@dataclass(frozen=True)
+class ELSRM(ELSRY):
+    """ELSR-Y, wider and deeper, for five times its cost."""
+
+    name = "elsr-m"
+    width: int = option(16, "channels of head and body", minimum=1)
+    depth: int = option(6, "3x3 convolutions in the body", minimum=1)
+
+
+@dataclass(frozen=True)
+class ELSRL(ELSRY):
+    """ELSR-Y, wider and deeper again, for fifteen times its cost."""
+
+    name = "elsr-l"
+    width: int = option(24, "channels of head and body", minimum=1)
+    depth: int = option(9, "3x3 convolutions in the body", minimum=1)

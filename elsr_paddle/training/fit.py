@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from elsr_paddle.data.pairs import Pairs
@@ -61,6 +61,8 @@ def fit(
     KeyboardInterrupt after Ctrl-C or SIGTERM; the state is saved first.
     """
     _set_arithmetic(run)
+    if not overwrite and run.state.exists():
+        run = _with_saved_kernels(run)
     trainer, batches = Trainer(run), _batches(run, train_pairs)
     progress = _start(run, trainer, train_pairs, start, overwrite)
     if trainer.step < run.stage.steps:
@@ -97,7 +99,7 @@ def _batches(run, pairs):
 def _start(run, trainer, pairs, start, overwrite):
     """Set the trainer to the start of a run or to its saved state; gives the run's progress."""
     arrays = None if start is None else _read_start(start, run.network.name)
-    identity = _identity(run, pairs, arrays)
+    identity = {**_identity(run, pairs, arrays), "kernels": trainer.kernels}
     if overwrite or not run.state.exists():
         progress = _begin(trainer, arrays, identity)
     else:
@@ -136,6 +138,14 @@ def _identity(run, pairs, arrays):
     }
 
 
+def _with_saved_kernels(run):
+    """The run, with the kernels of its saved state in place of `auto`: others give other bits."""
+    if run.kernels != "auto":
+        return run
+    _, saved = load_tensors(run.state)
+    return replace(run, kernels=saved["identity"].get("kernels", "paddle"))
+
+
 def _begin(trainer, arrays, identity):
     """Set the trainer to the start of a run."""
     if arrays is not None:
@@ -148,6 +158,7 @@ def _continue(run, trainer, identity):
     """Bring the trainer to where the saved state stands."""
     tensors, saved = load_tensors(run.state)
     progress = Progress(**saved)
+    progress.identity.setdefault("kernels", "paddle")  # the only ones there were
     differing = [
         f"{key}: {progress.identity.get(key)} -> {value}"
         for key, value in identity.items()

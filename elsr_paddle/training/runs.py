@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the flags of `train` are made of Run, and --help does not w
     from elsr_paddle.training.trainer import Trainer
 
 SCORES = ("psnr_rgb_db", "psnr_y_db", "bicubic_rgb_db", "bicubic_y_db")
+KERNELS = ("auto", "paddle", "halide")
 SEEDS = 2**63  # what both Paddle and numpy take
 
 
@@ -54,6 +55,10 @@ class Run:
     amp: bool = option(False, "mixed precision, on a GPU only", choices=(True, False))
     deterministic: bool = option(True, "equal bits in every run; without, a GPU is faster",
                                  choices=(True, False))
+
+    kernels: str = option("auto", "what computes losses and gradients: paddle, or compiled kernels "
+                          "that train several times as fast on a CPU; auto: as the saved state, "
+                          "else halide where it has all that the run needs", choices=KERNELS)
 
     def __post_init__(self):
         check(self)

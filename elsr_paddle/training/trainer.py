@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 
@@ -12,8 +13,11 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.imaging.luma import BT601
 from elsr_paddle.networks.paddle_layer import PaddleNetwork, load_arrays, to_arrays, warm_start
+from elsr_paddle.training.kernels import Average, compiled_gradients
 from elsr_paddle.training.losses import LOSSES
 from elsr_paddle.training.runs import Run
+
+log = logging.getLogger(__name__)
 
 LUMA = BT601.astype(np.float32)[:, None]  # (3, 1)
 AVERAGE = "average."  # before the names of averaged weights in a state
@@ -30,6 +34,7 @@ class Trainer:
     ----------
     step : int, updates done.
     model : PaddleNetwork that is trained
+    kernels : "paddle" or "halide", what computes losses and gradients
     """
 
     def __init__(self, run: Run):
@@ -45,6 +50,10 @@ class Trainer:
         self._amp = run.amp
         parallel = paddle.distributed.get_world_size() > 1
         self._forward = paddle.DataParallel(self.model) if parallel else self.model
+        self._compiled, note = compiled_gradients(run, self.model)
+        self.kernels = "halide" if self._compiled else "paddle"
+        log.info("kernels: %s (%s)", self.kernels, note)
+        self._fast_average = Average(self._average) if self._average and self._compiled else None
         self._update_average(decay=0.0)
 
     @property
@@ -71,14 +80,23 @@ class Trainer:
         caller chooses when.
         """
         self._optimizer.set_lr(self.stage.learning_rate_at(self.step))
+        loss = self._update_compiled(lr, hr) if self._compiled else self._update_by_paddle(lr, hr)
+        self.step += 1
+        # Young averages forget faster: a short run must not be judged by its random start.
+        self._update_average(min(self.stage.ema_decay, self.step / (10 + self.step)))
+        return loss
+
+    def _update_compiled(self, lr, hr):
+        loss = self._compiled(lr, hr)  # no gradient is cleared: the next step overwrites them
+        self._optimizer.step()
+        return loss
+
+    def _update_by_paddle(self, lr, hr):
         loss = self.loss(lr, hr)
         self._scaler.scale(loss).backward()
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.clear_grad()
-        self.step += 1
-        # Young averages forget faster: a short run must not be judged by its random start.
-        self._update_average(min(self.stage.ema_decay, self.step / (10 + self.step)))
         return _mean_over_processes(loss.detach())
 
     def loss(self, lr: np.ndarray, hr: np.ndarray) -> paddle.Tensor:
@@ -129,7 +147,9 @@ class Trainer:
         self.step = step
 
     def _update_average(self, decay):
-        if self._average is None:
+        if self._fast_average:
+            self._fast_average.update(self._compiled.effective(), decay)
+        if self._average is None or self._fast_average:
             return
         with paddle.no_grad():
             current = dict(self.model.plain())

@@ -16,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.colour import turn_colours
+from elsr_paddle.video.pyav import converts_full_range, primaries_and_transfer
 
 # Numbers of ITU-T H.273, as files store them.
 _BT709, _UNSPECIFIED, _BT601 = 1, 2, 6
@@ -96,8 +97,7 @@ def colour_of(frame, context):
     InputError for a matrix that cannot be converted, or a PyAV that cannot do it.
     """
     bits = max(component.bits for component in frame.format.components)
-    primaries, transfer = (getattr(frame, name, getattr(context, name))
-                           for name in ("color_primaries", "color_trc"))
+    primaries, transfer = primaries_and_transfer(frame, context)
     if _is_rgb(frame):
         return Colour(_BT709, primaries, transfer, False, bits)
     matrix = frame.colorspace
@@ -107,7 +107,7 @@ def colour_of(frame, context):
         raise InputError(f"its colour matrix (number {matrix} of ITU-T H.273) is not supported; "
                          "convert it to BT.709 first")
     full = frame.color_range == _FULL or frame.format.name.startswith("yuvj")
-    if full and not hasattr(av.VideoFrame, "color_trc"):
+    if full and not converts_full_range():
         raise InputError("it has the full range of levels, which PyAV before version 17 converts "
                          "wrongly; upgrade it: pip install --upgrade av")
     return Colour(matrix, primaries, transfer, full, bits)

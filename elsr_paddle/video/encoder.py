@@ -107,19 +107,42 @@ def _quantiser(number):
     return {"qmin": str(number), "qmax": str(number)}
 
 
+def encoder_clock(codec, pixel_format, stream):
+    """Time base of the frames to encode.
+
+    Parameters
+    ----------
+    codec, pixel_format : str, FFmpeg's names
+    stream : av.VideoStream, the source
+
+    Returns
+    -------
+    Fraction, seconds: that of the source, so that every time stays; one frame for encoders that
+    refuse it, as MPEG-2 and MPEG-4 do, which count frames.
+    """
+    length = 1 / Fraction(stream.average_rate or 25)
+    free = option_names(codec) & {"crf", "cq"}
+    if free or _trial_size(codec, pixel_format, {}, (stream.time_base, length)):
+        return stream.time_base
+    return length
+
+
 def _heeds_quantiser(codec, pixel_format):
     """Whether a coarse quantiser makes a frame smaller: tried out, as every encoder takes it."""
     fine, coarse = (_trial_size(codec, pixel_format, _quantiser(number)) for number in _QUANTISERS)
     return fine > 2 * coarse > 0
 
 
-def _trial_size(codec, pixel_format, options):
-    """Bytes of a frame of noise; 0 where the encoder does not start."""
+def _trial_size(codec, pixel_format, options, clock=(Fraction(1, 25), Fraction(1, 25))):
+    """Bytes of a frame of noise; 0 where the encoder does not start.
+
+    `clock` is the time base and the length of a frame, in seconds.
+    """
     noise = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
     frame = av.VideoFrame.from_ndarray(noise, "rgb24").reformat(format=pixel_format)
     context = av.CodecContext.create(codec, "w")
     context.height, context.width, context.pix_fmt = *noise.shape[:2], pixel_format
-    context.time_base, context.framerate, context.options = Fraction(1, 25), 25, options
+    context.options, context.time_base, context.framerate = options, clock[0], 1 / clock[1]
     frame.pts, frame.time_base = 0, context.time_base
     try:
         return sum(packet.size for packet in [*context.encode(frame), *context.encode(None)])

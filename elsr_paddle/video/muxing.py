@@ -11,7 +11,7 @@ import math
 
 import av
 
-from elsr_paddle.video.pyav import chapters
+from elsr_paddle.video.pyav import can_attach, chapters
 
 _ATTACHED_PICTURE = av.stream.Disposition.attached_pic
 
@@ -79,8 +79,8 @@ def _numbered(stream):
 
 def _holds(name, stream):
     """Whether a container of that kind takes the stream: tried out, since only its header knows."""
-    if stream.codec_context is None and not hasattr(av.container.OutputContainer, "add_attachment"):
-        return False  # PyAV before 16 crashes on a stream without a codec
+    if stream.codec_context is None and not can_attach():
+        return False
     try:
         with av.open(io.BytesIO(), "w", format=name) as trial:
             _template(stream, trial)

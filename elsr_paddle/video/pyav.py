@@ -39,6 +39,22 @@ def can_rotate():
     return hasattr(av.video.stream.VideoStream, "set_display_matrix")
 
 
+def can_attach():
+    """Whether a stream without a codec, such as a font, can be copied: PyAV from 16 on."""
+    return hasattr(av.container.OutputContainer, "add_attachment")
+
+
+def converts_full_range():
+    """Whether frames with the full range of levels are converted rightly: PyAV from 17 on."""
+    return hasattr(av.VideoFrame, "color_trc")
+
+
+def primaries_and_transfer(frame, context):
+    """Numbers of ITU-T H.273, of a frame, or of its decoder before PyAV 17."""
+    teller = frame if hasattr(frame, "color_trc") else context
+    return teller.color_primaries, teller.color_trc
+
+
 def display_matrix(frame):
     """The nine numbers by which a file asks the player to turn or mirror it, or None.
 

@@ -15,6 +15,7 @@ from elsr_paddle.video.read import main_stream
 
 _DAMAGE_LIMIT = 1000  # reads that may fail in a row before the rest of the file is given up
 _CUT_SHORT = 0.95  # of what the file promises: with less, it is cut short
+_LEAD = 1  # second without a picture at the beginning that is worth a word
 _STRAY = 1  # packets that may be lost before the film counts as incomplete
 _DEINTERLACE = ("bwdif", "mode=send_frame:deint=interlaced")  # one frame for each two fields
 # Formats that state no length: FFmpeg estimates it by the bit rate or the last times.
@@ -57,6 +58,7 @@ class Reader:
         self._frame_clock = FrameClock(container, stream)
         self._early = []  # what came up to and with the first frame
         self._frames = self._hidden = self._damaged = self._patched = 0
+        self._begin = None  # time of the first packet of the main stream, in its ticks
         self._content = self._decoded()
 
     def first_frame(self):
@@ -69,8 +71,15 @@ class Reader:
         for item in self._content:
             self._early.append(item)
             if isinstance(item, av.VideoFrame):
+                self._note_lead(item)
                 return item
         raise InputError("no frame of the video can be decoded")
+
+    def _note_lead(self, frame):
+        lead = 0 if self._begin is None else (frame.pts - self._begin) * frame.time_base
+        if lead > _LEAD:
+            self._outcome.warn(f"its first {float(lead):.1f} seconds have no picture: they build "
+                               "on one from before the recording")
 
     def frame_count(self):
         """Frames to expect, or None where the file does not say."""
@@ -121,7 +130,10 @@ class Reader:
                 yield packet
                 continue
             self._frame_clock.sent(packet)
-            self._hidden += packet.is_discard  # cut away by an edit list: decoded, never shown
+            if packet.is_discard:
+                self._hidden += 1  # cut away by an edit list: decoded, never shown
+            elif self._begin is None:
+                self._begin = packet.pts
             for frame in self._frames_of(packet):
                 self._frame_clock.stamp(frame)
                 yield frame
@@ -140,6 +152,8 @@ class Reader:
                 self._damaged += 1
 
     def _frames_of(self, packet):
+        if packet.size == 0 and packet.dts is not None:
+            return []  # Theora's word for a picture that stays; one at the end has no time
         try:
             frames = packet.decode()
         except av.error.EOFError:  # the decoder was told of the end already
@@ -171,7 +185,9 @@ class Reader:
             if count:
                 self._outcome.warn(f"{count} {text}")
         packets = f"{self._damaged} packets" if self._damaged > _STRAY else ""
-        seconds = f"{silence:.1f} seconds" if silence else ""
+        # A recording that was paused has such holes, too, and its format does not tell.
+        paused = self.container.format.flags & av.format.Flags.ts_discont.value
+        seconds = f"{silence:.1f} seconds" if silence and not paused else ""
         self._outcome.missing = cut_off or packets or seconds
 
     def _cut_off(self):

@@ -1,13 +1,13 @@
-"""Tables and pictures: what they say, and that they can be read."""
+"""Figures: what they show, and that they are picture files."""
 
 import numpy as np
 import pytest
-from elsr_paddle.models import build_model
 from matplotlib.figure import Figure
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import figures as report
-from elsr_paddle.evaluation.network_figure import _traced, architecture_figure
+from elsr_paddle.evaluation.compare import evaluate_image
+from elsr_paddle.evaluation.protocol import EvaluationOptions
 from elsr_paddle.imaging.io import read_image
 
 
@@ -52,27 +52,11 @@ def metrics(bicubic_db):
     return lines
 
 
-def test_a_table_aligns_its_columns_and_is_markdown():
-    text = report.table(["image", "bicubic"], [["baby.png", 33.909], ["a.png", None]])
-    assert text.splitlines() == [
-        "| image    | bicubic |",
-        "| -------- | ------: |",
-        "| baby.png |   33.91 |",
-        "| a.png    |       - |",
-    ]
-
-
-def test_a_table_refuses_a_row_of_another_length():
-    with pytest.raises(InputError, match="rows of 2 cells"):
-        report.table(["image", "dB"], [["baby.png"]])
-
-
 def test_every_figure_is_a_picture_file_without_leftovers(tmp_path):
     report.still_figure(tmp_path / "still.png", "baby.png", comparison(), {"bicubic": 30.0})
     report.frames_figure(tmp_path / "frames.png", {"bicubic": [30.0, 31.0]})
     report.losses_figure(tmp_path / "losses.png", {1: metrics(30)})
-    architecture_figure(tmp_path / "network.png", elsr())
-    names = ["frames.png", "losses.png", "network.png", "still.png"]
+    names = ["frames.png", "losses.png", "still.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert all(min(read_image(tmp_path / name).shape[:2]) > 300 for name in names)
 
@@ -136,40 +120,17 @@ def test_the_losses_figure_says_when_nothing_was_trained(tmp_path):
         report.losses_figure(tmp_path / "losses.png", {})
 
 
-def elsr(**config):
-    return build_model({"model": "elsr", "config": {"scale": 4, **config}})
-
-
-def test_the_drawing_of_the_network_names_layers_parameters_and_cost(tmp_path, drawn):
-    architecture_figure(tmp_path / "network.png", elsr())
-    shown = texts(drawn[0])
-    # The network of arXiv 2208.14600 with a slope per channel, 320x180 -> 1280x720.
-    assert shown[-1].startswith("ELSR: 3,474 parameters, 195.96 M multiply-adds")
-    for text in ("head", "body.0", "body.1", "body.2", "tail", "6 → 48 channels", "3 × 4H × 4W"):
-        assert text in shown
-
-
-def test_the_drawing_of_the_network_finds_the_skip_by_itself():
-    nodes = _traced(elsr())
-    by_name = {node.lines[0]: index for index, node in enumerate(nodes)}
-    joined = [nodes[index].sources for index in (by_name["tail"], by_name["shuffle"])]
-    assert joined == [[by_name["head"], by_name["body.2"]], [by_name["tail"]]]
-
-
-def test_the_drawing_does_not_change_the_network_nor_depend_on_its_weights():
-    model = elsr()
-    for parameter in model.parameters():
-        parameter.set_value(np.zeros(parameter.shape, np.float32))
-    nodes = _traced(model)
-    assert [node.sources for node in nodes] == [node.sources for node in _traced(elsr())]
-    assert all(not parameter.numpy().any() for parameter in model.parameters())
-
-
-def test_the_drawing_of_a_network_in_training_is_that_of_the_network_it_becomes():
-    model = build_model({"model": "elsr", "config": {"scale": 4}}, expansion=16)
-    assert [node.lines for node in _traced(model)] == [
-        node.lines for node in _traced(elsr())
-    ]
+def test_the_figure_of_an_item_shows_bicubic_and_every_network_with_its_db(
+    tmp_path, drawn, noise
+):
+    networks = {"elsr": lambda lr: lr.repeat(4, 0).repeat(4, 1),
+                "elsr-y": lambda lr: noise(48, 64, 3)}  # fmt: skip
+    item = evaluate_image(noise(48, 64, 3), networks, EvaluationOptions(4))
+    report.item_figure(tmp_path / "item.png", "title", item)
+    titles = [axis.get_title() for axis in drawn[0].axes if axis.get_title()]
+    assert titles == ["LR", f"bicubic, {item.bicubic_score.psnr_db:.2f} dB",
+                      f"ELSR, {item.restored['elsr'].score.psnr_db:.2f} dB",
+                      f"ELSR-Y, {item.restored['elsr-y'].score.psnr_db:.2f} dB", "HR"]
 
 
 def test_the_cost_figure_names_every_method_and_keeps_labels_apart(tmp_path, drawn):

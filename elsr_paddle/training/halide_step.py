@@ -1,0 +1,259 @@
+"""Run a network's training step on compiled kernels: its loss, and the gradient of its parameters.
+
+Images are taken a few at a time, so that all their values stay in the second cache, and each thread
+works on images of its own: there is one meeting a step. Every group of images has sums of its own,
+which are added in order, so the bits do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from elsr_paddle.errors import needs
+from elsr_paddle.framework import paddle
+
+hl = needs("halide", "halide")
+
+from elsr_paddle.training.halide_kernels import Conversion, Machine  # noqa: E402 - need Halide
+from elsr_paddle.training.halide_library import Library  # noqa: E402
+from elsr_paddle.training.halide_plan import Plan  # noqa: E402
+
+GROUP_BYTES = 1_900_000  # of values and gradients of the images that are taken together
+GROUPS = 4  # at least, where the batch is large enough: work for as many threads
+
+
+class HalideStep:
+    """The loss of a batch and the gradient of every parameter.
+
+    Parameters
+    ----------
+    graph : Graph of the network
+    batch, height, width : int, LR patches of a step and their size
+    loss : "l1", "l2" or "charbonnier", a mean over all values
+    threads : int; the bits do not depend on it.
+
+    Attributes
+    ----------
+    parameters : dict of str -> shape, what a step is given
+    note : str, where the kernels come from. "compiled in memory" means for this process alone, for
+        want of a C compiler; threads then wait for each other.
+
+    Raises
+    ------
+    operations.Unsupported if the network has an operation that there is no kernel for.
+    """
+
+    def __init__(self, graph, batch: int, height: int, width: int, loss: str, threads: int = 1):
+        plan = Plan(graph, loss, batch, height, width, Machine.of(hl.get_host_target()))
+        conversions = [Conversion(plan.channels), Conversion(plan.colours)]
+        library = Library([*plan.kernels(), *dict.fromkeys(conversions)], plan.plane)
+        self._plan, self.note = plan, library.note
+        self.parameters = plan.parameters
+        self._group = _group_size(plan, batch)
+        groups = batch // self._group
+        self._threads = max(1, min(threads, groups))
+        self._given = {name: np.zeros(shape, np.float32) for name, shape in plan.parameters.items()}
+        self._sums, views = _flat(plan.sums, groups)
+        memories = [_Memory(plan, self._group) for _ in range(self._threads)]
+        self._groups = [
+            _Group(plan, library, memories[index % self._threads], self._given,
+                   {name: view[index] for name, view in views.items()})
+            for index in range(groups)
+        ]
+        self._lr_shape = (batch, plan.channels, height, width)
+        self._hr_shape = (batch, plan.colours, plan.scale * height, plan.scale * width)
+        self._converted = [
+            _Converted(library, kernel, shape)
+            for kernel, shape in zip(conversions, (self._lr_shape, self._hr_shape))
+        ]
+        self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
+
+    def planes_of(self, lr: np.ndarray, hr: np.ndarray):
+        """Pictures as the planes that a step takes.
+
+        Parameters
+        ----------
+        lr, hr : uint8 (N, H, W, 3) and (N, scale * H, scale * W, 3), RGB
+
+        Returns
+        -------
+        two float32 arrays (N, C, ...), the same memory at every call
+        """
+        return tuple(made.of(images) for made, images in zip(self._converted, (lr, hr)))
+
+    def __call__(self, parameters: dict, lr, hr):
+        """The loss as a Paddle tensor, whose `backward` gives the gradients.
+
+        Parameters
+        ----------
+        parameters : dict of str -> float32 tensor, the network's effective parameters
+        lr : float32 (N, C, H, W) in [0, 1], numpy array or anything that speaks DLPack
+        hr : float32 (N, C, scale * H, scale * W)
+        """
+        tensors = [parameters[name] for name in self.parameters]
+        return _Loss.apply(self, np.from_dlpack(lr), np.from_dlpack(hr), *tensors)
+
+    def gradients(self, parameters: dict, lr: np.ndarray, hr: np.ndarray):
+        """The loss and the gradient of every parameter, in numpy.
+
+        Parameters
+        ----------
+        parameters : dict of str -> float32 array
+        lr, hr : as above
+
+        Returns
+        -------
+        (float, dict of str -> float32 array); the arrays are the caller's own.
+        """
+        for name, array in self._given.items():
+            np.copyto(array, parameters[name])
+        lr, hr = _checked(lr, self._lr_shape), _checked(hr, self._hr_shape)
+        others = [self._pool.submit(self._work, thread, lr, hr)
+                  for thread in range(1, self._threads)]
+        self._work(0, lr, hr)
+        for other in others:
+            other.result()
+        total = self._sums.sum(axis=0)
+        return self._split(total)
+
+    def _work(self, thread, lr, hr):
+        """One thread's share of the groups."""
+        for index in range(thread, len(self._groups), self._threads):
+            images = slice(index * self._group, (index + 1) * self._group)
+            self._groups[index].run(lr[images], hr[images])
+
+    def _split(self, total):
+        _, views = _flat(self._plan.sums, memory=total)
+        loss = float(views["loss"].sum(dtype=np.float64))
+        gradients = {}
+        for name, shape in self.parameters.items():
+            view = views[name]
+            is_shared = shape == (1,) and len(view) > 1 and view.ndim == 1
+            gradients[name] = view.sum(keepdims=True) if is_shared else view[: shape[0]]
+        return loss, gradients
+
+
+class _Loss(paddle.autograd.PyLayer):
+    """A step as a function that Paddle can differentiate."""
+
+    @staticmethod
+    def forward(ctx, step, lr, hr, *tensors):
+        arrays = [np.from_dlpack(tensor.detach()) for tensor in tensors]
+        loss, gradients = step.gradients(dict(zip(step.parameters, arrays)), lr, hr)
+        ctx.gradients = list(gradients.values())
+        return paddle.to_tensor(loss, dtype="float32")
+
+    @staticmethod
+    def backward(ctx, factor):
+        factor = np.float32(factor.item())
+        # Memory of their own: Paddle frees what it takes for a gradient.
+        return tuple(paddle.to_tensor(gradient * factor) for gradient in ctx.gradients)
+
+
+class _Converted:
+    """Memory for the planes of a batch of pictures, and the call that fills it."""
+
+    def __init__(self, library, kernel, shape):
+        self._planes = np.zeros(shape, np.float32)
+        batch, channels, height, width = shape
+        self._pixels = (batch, height * width, 3)
+        planes = self._planes.reshape(batch, channels, -1)
+        self._call = library.bind(kernel, [np.zeros(self._pixels, np.uint8), planes])
+
+    def of(self, images):
+        """float32 (N, C, H, W) of uint8 (N, H, W, 3)."""
+        self._call.replace(0, np.ascontiguousarray(images).reshape(self._pixels))
+        self._call()
+        return self._planes
+
+
+class _Memory:
+    """The planes of a group of images, and the mask; one a thread."""
+
+    def __init__(self, plan, images):
+        plane = plan.plane
+        self.plane = plane
+        self.lr = plane.zeros(images, plan.channels)
+        self.written = {name: plane.zeros(images, *sets) for name, sets in plan.written.items()}
+        self.planes = {
+            name: self.written[result][:, index] for name, (index, result) in plan.planes.items()
+        }
+        self.planes["value", 0] = self.lr
+
+    def array(self, name):
+        """The array of a name of `Call`."""
+        if name == ("mask",):
+            return self.plane.mask
+        if name == ("losses",):
+            return self.plane.rows_of(self.plane.computed(self.written[name]))
+        if name[0] == "rows":
+            return self.plane.rows_of(self.plane.computed(self.planes["value", name[1]]))
+        if name in self.written:
+            return self.plane.computed(self.written[name])
+        return self.planes[name]
+
+
+class _Group:
+    """The calls of a step for one group of images.
+
+    Parameters
+    ----------
+    plan : Plan
+    library : Library
+    memory : _Memory
+    parameters, sums : dict of str -> array, what the calls read and write besides
+    """
+
+    def __init__(self, plan, library, memory, parameters, sums):
+        self._memory = memory
+        self._lr = memory.plane.rows_of(memory.plane.computed(memory.lr))
+        places = {"parameter": parameters, "sum": sums}
+        images = len(memory.lr)
+        hr = np.zeros((images, plan.colours, plan.scale * plan.plane.height,
+                       plan.scale * plan.plane.width), np.float32)
+
+        def array(name):
+            if name == ("hr",):
+                return hr
+            return places[name[0]][name[1]] if name[0] in places else memory.array(name)
+
+        self._calls = [library.bind(call.kernel, [array(name) for name in call.names])
+                       for call in plan.calls]
+        self._loss = next(bound for bound, call in zip(self._calls, plan.calls)
+                          if ("hr",) in call.names)
+
+    def run(self, lr, hr):
+        """Make the sums for these images."""
+        self._lr[...] = lr
+        self._loss.replace(1, hr)
+        for call in self._calls:
+            call()
+
+
+def _group_size(plan, batch):
+    """Images taken together: a divisor of the batch."""
+    planes = plan.channels + sum(sets * width for sets, width in plan.written.values())
+    most = max(1, min(GROUP_BYTES // (4 * planes * plan.plane.extent), batch // GROUPS))
+    return next(size for size in range(most, 0, -1) if batch % size == 0)
+
+
+def _flat(shapes, groups=None, memory=None):
+    """Arrays in one piece of memory: (memory, name -> view), with a first axis for the groups."""
+    sizes = {name: int(np.prod(shape)) for name, shape in shapes.items()}
+    lead = () if groups is None else (groups,)
+    if memory is None:
+        memory = np.zeros((*lead, sum(sizes.values())), np.float32)
+    views, first = {}, 0
+    for name, shape in shapes.items():
+        views[name] = memory[..., first : first + sizes[name]].reshape(*lead, *shape)
+        first += sizes[name]
+    return memory, views
+
+
+def _checked(array, shape):
+    """The array, dense and float32, if it has the shape that the kernels were compiled for."""
+    if array.shape != shape:
+        raise ValueError(f"expected a batch of shape {shape} but got {array.shape}")
+    return np.ascontiguousarray(array, np.float32)
