@@ -14,7 +14,7 @@ import numpy as np
 from elsr_paddle.errors import needs
 from elsr_paddle.framework import paddle
 
-hl = needs("halide", "halide")
+hl = needs("halide")
 
 from elsr_paddle.training.halide_kernels import Conversion, Machine  # noqa: E402 - need Halide
 from elsr_paddle.training.halide_library import Library  # noqa: E402
