@@ -8,11 +8,13 @@ which are added in order, so the bits do not depend on the number of threads.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from elsr_paddle.errors import needs
 from elsr_paddle.framework import paddle
+from elsr_paddle.networks.graph import Graph
 
 hl = needs("halide", "halide")
 
@@ -45,7 +47,7 @@ class HalideStep:
     operations.Unsupported if the network has an operation that there is no kernel for.
     """
 
-    def __init__(self, graph, batch: int, height: int, width: int, loss: str, threads: int = 1):
+    def __init__(self, graph: Graph, batch: int, height: int, width: int, loss: str, threads: int = 1):
         plan = Plan(graph, loss, batch, height, width, Machine.of(hl.get_host_target()))
         conversions = [Conversion(plan.channels), Conversion(plan.colours)]
         library = Library([*plan.kernels(), *dict.fromkeys(conversions)], plan.plane)
@@ -58,8 +60,9 @@ class HalideStep:
         self._sums, views = _flat(plan.sums, groups)
         memories = [_Memory(plan, self._group) for _ in range(self._threads)]
         self._groups = [
-            _Group(plan, library, memories[index % self._threads], self._given,
-                   {name: view[index] for name, view in views.items()})
+            _Group(plan, library, memories[index % self._threads],
+                   {"parameter": self._given,
+                    "sum": {name: view[index] for name, view in views.items()}})
             for index in range(groups)
         ]
         self._lr_shape = (batch, plan.channels, height, width)
@@ -70,7 +73,7 @@ class HalideStep:
         ]
         self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
 
-    def planes_of(self, lr: np.ndarray, hr: np.ndarray):
+    def planes_of(self, lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, ...]:
         """Pictures as the planes that a step takes.
 
         Parameters
@@ -83,7 +86,7 @@ class HalideStep:
         """
         return tuple(made.of(images) for made, images in zip(self._converted, (lr, hr)))
 
-    def __call__(self, parameters: dict, lr, hr):
+    def __call__(self, parameters: dict, lr: Any, hr: Any) -> paddle.Tensor:
         """The loss as a Paddle tensor, whose `backward` gives the gradients.
 
         Parameters
@@ -95,7 +98,9 @@ class HalideStep:
         tensors = [parameters[name] for name in self.parameters]
         return _Loss.apply(self, np.from_dlpack(lr), np.from_dlpack(hr), *tensors)
 
-    def gradients(self, parameters: dict, lr: np.ndarray, hr: np.ndarray):
+    def gradients(
+        self, parameters: dict, lr: np.ndarray, hr: np.ndarray
+    ) -> tuple[float, dict[str, np.ndarray]]:
         """The loss and the gradient of every parameter, in numpy.
 
         Parameters
@@ -130,7 +135,7 @@ class HalideStep:
         gradients = {}
         for name, shape in self.parameters.items():
             view = views[name]
-            is_shared = shape == (1,) and len(view) > 1 and view.ndim == 1
+            is_shared = name in self._plan.shared
             gradients[name] = view.sum(keepdims=True) if is_shared else view[: shape[0]]
         return loss, gradients
 
@@ -176,6 +181,8 @@ class _Memory:
         plane = plan.plane
         self.plane = plane
         self.lr = plane.zeros(images, plan.channels)
+        height, width = plan.scale * plane.height, plan.scale * plane.width
+        self._hr = np.zeros((images, plan.colours, height, width), np.float32)
         self.written = {name: plane.zeros(images, *sets) for name, sets in plan.written.items()}
         self.planes = {
             name: self.written[result][:, index] for name, (index, result) in plan.planes.items()
@@ -186,6 +193,8 @@ class _Memory:
         """The array of a name of `Call`."""
         if name == ("mask",):
             return self.plane.mask
+        if name == ("hr",):
+            return self._hr
         if name == ("losses",):
             return self.plane.rows_of(self.plane.computed(self.written[name]))
         if name[0] == "rows":
@@ -203,31 +212,23 @@ class _Group:
     plan : Plan
     library : Library
     memory : _Memory
-    parameters, sums : dict of str -> array, what the calls read and write besides
+    arrays : dict of "parameter" and "sum" -> name -> array, what the calls read and write besides
     """
 
-    def __init__(self, plan, library, memory, parameters, sums):
-        self._memory = memory
+    def __init__(self, plan, library, memory, arrays):
         self._lr = memory.plane.rows_of(memory.plane.computed(memory.lr))
-        places = {"parameter": parameters, "sum": sums}
-        images = len(memory.lr)
-        hr = np.zeros((images, plan.colours, plan.scale * plan.plane.height,
-                       plan.scale * plan.plane.width), np.float32)
-
-        def array(name):
-            if name == ("hr",):
-                return hr
-            return places[name[0]][name[1]] if name[0] in places else memory.array(name)
-
-        self._calls = [library.bind(call.kernel, [array(name) for name in call.names])
-                       for call in plan.calls]
-        self._loss = next(bound for bound, call in zip(self._calls, plan.calls)
-                          if ("hr",) in call.names)
+        self._calls = []
+        for call in plan.calls:
+            given = [arrays[name[0]][name[1]] if name[0] in arrays else memory.array(name)
+                     for name in call.names]
+            self._calls.append(library.bind(call.kernel, given))
+            if ("hr",) in call.names:
+                self._loss, self._hr_index = self._calls[-1], call.names.index(("hr",))
 
     def run(self, lr, hr):
         """Make the sums for these images."""
         self._lr[...] = lr
-        self._loss.replace(1, hr)
+        self._loss.replace(self._hr_index, hr)
         for call in self._calls:
             call()
 
