@@ -47,7 +47,9 @@ class HalideStep:
     operations.Unsupported if the network has an operation that there is no kernel for.
     """
 
-    def __init__(self, graph: Graph, batch: int, height: int, width: int, loss: str, threads: int = 1):
+    def __init__(
+        self, graph: Graph, batch: int, height: int, width: int, loss: str, threads: int = 1
+    ):
         plan = Plan(graph, loss, batch, height, width, Machine.of(hl.get_host_target()))
         conversions = [Conversion(plan.channels), Conversion(plan.colours)]
         library = Library([*plan.kernels(), *dict.fromkeys(conversions)], plan.plane)
