@@ -91,8 +91,8 @@ class Plan:
     planes : dict of name -> (place among those that its kernel writes, name of these)
     written : dict of name -> (sets of planes, channels), of what the kernels write
     parameters : dict of name -> shape
-    sums : dict of name -> shape, of the loss and the gradients as the kernels write them: of weights
-        maybe for a few channels more, of a slope that all channels share for each channel
+    sums : dict of name -> shape, of the loss and the gradients as the kernels write them: weights
+        maybe for a few channels more, a slope that all channels share for each channel
     shared : set of the names of such slopes
     plane : Plane
     channels, colours, scale : int, of the LR and the HR image, and the enlargement

@@ -51,8 +51,8 @@ class HalideStep:
         self, graph: Graph, batch: int, height: int, width: int, loss: str, threads: int = 1
     ):
         plan = Plan(graph, loss, batch, height, width, Machine.of(hl.get_host_target()))
-        conversions = [Conversion(plan.channels), Conversion(plan.colours)]
-        library = Library([*plan.kernels(), *dict.fromkeys(conversions)], plan.plane)
+        conversions = {Conversion(plan.channels): None, Conversion(plan.colours): None}
+        library = Library([*plan.kernels(), *conversions], plan.plane)
         self._plan, self.note = plan, library.note
         self.parameters = plan.parameters
         self._group = _group_size(plan, batch)
@@ -60,7 +60,7 @@ class HalideStep:
         self._threads = max(1, min(threads, groups))
         self._given = {name: np.zeros(shape, np.float32) for name, shape in plan.parameters.items()}
         self._sums, views = _flat(plan.sums, groups)
-        memories = [_Memory(plan, self._group) for _ in range(self._threads)]
+        memories = [_Memory(plan, self._group, library) for _ in range(self._threads)]
         self._groups = [
             _Group(plan, library, memories[index % self._threads],
                    {"parameter": self._given,
@@ -69,24 +69,7 @@ class HalideStep:
         ]
         self._lr_shape = (batch, plan.channels, height, width)
         self._hr_shape = (batch, plan.colours, plan.scale * height, plan.scale * width)
-        self._converted = [
-            _Converted(library, kernel, shape)
-            for kernel, shape in zip(conversions, (self._lr_shape, self._hr_shape))
-        ]
         self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
-
-    def planes_of(self, lr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Pictures as the planes that a step takes.
-
-        Parameters
-        ----------
-        lr, hr : uint8 (N, H, W, 3) and (N, scale * H, scale * W, 3), RGB
-
-        Returns
-        -------
-        two float32 arrays (N, C, ...), the same memory at every call
-        """
-        return tuple(made.of(images) for made, images in zip(self._converted, (lr, hr)))
 
     def __call__(self, parameters: dict, lr: Any, hr: Any) -> paddle.Tensor:
         """The loss as a Paddle tensor, whose `backward` gives the gradients.
@@ -108,7 +91,8 @@ class HalideStep:
         Parameters
         ----------
         parameters : dict of str -> float32 array
-        lr, hr : as above
+        lr, hr : planes, as above, or pictures: uint8 (N, H, W, 3) and (N, scale * H, scale * W, 3),
+            RGB, which become planes as by `planes.planes_of`
 
         Returns
         -------
@@ -160,14 +144,14 @@ class _Loss(paddle.autograd.PyLayer):
 
 
 class _Converted:
-    """Memory for the planes of a batch of pictures, and the call that fills it."""
+    """Memory for the planes of some pictures, and the call that fills it."""
 
-    def __init__(self, library, kernel, shape):
+    def __init__(self, library, shape):
         self._planes = np.zeros(shape, np.float32)
         batch, channels, height, width = shape
         self._pixels = (batch, height * width, 3)
         planes = self._planes.reshape(batch, channels, -1)
-        self._call = library.bind(kernel, [np.zeros(self._pixels, np.uint8), planes])
+        self._call = library.bind(Conversion(channels), [np.zeros(self._pixels, np.uint8), planes])
 
     def of(self, images):
         """float32 (N, C, H, W) of uint8 (N, H, W, 3)."""
@@ -179,17 +163,25 @@ class _Converted:
 class _Memory:
     """The planes of a group of images, and the mask; one a thread."""
 
-    def __init__(self, plan, images):
+    def __init__(self, plan, images, library):
         plane = plan.plane
         self.plane = plane
         self.lr = plane.zeros(images, plan.channels)
         height, width = plan.scale * plane.height, plan.scale * plane.width
         self._hr = np.zeros((images, plan.colours, height, width), np.float32)
+        self._converted = [
+            _Converted(library, (images, plan.channels, plane.height, plane.width)),
+            _Converted(library, self._hr.shape),
+        ]
         self.written = {name: plane.zeros(images, *sets) for name, sets in plan.written.items()}
         self.planes = {
             name: self.written[result][:, index] for name, (index, result) in plan.planes.items()
         }
         self.planes["value", 0] = self.lr
+
+    def converted(self, lr, hr):
+        """Pictures of a group as planes."""
+        return tuple(made.of(images) for made, images in zip(self._converted, (lr, hr)))
 
     def array(self, name):
         """The array of a name of `Call`."""
@@ -218,6 +210,7 @@ class _Group:
     """
 
     def __init__(self, plan, library, memory, arrays):
+        self._memory = memory
         self._lr = memory.plane.rows_of(memory.plane.computed(memory.lr))
         self._calls = []
         for call in plan.calls:
@@ -228,7 +221,9 @@ class _Group:
                 self._loss, self._hr_index = self._calls[-1], call.names.index(("hr",))
 
     def run(self, lr, hr):
-        """Make the sums for these images."""
+        """Make the sums for these images, planes or pictures."""
+        if lr.dtype == np.uint8:
+            lr, hr = self._memory.converted(lr, hr)
         self._lr[...] = lr
         self._loss.replace(self._hr_index, hr)
         for call in self._calls:
@@ -256,7 +251,10 @@ def _flat(shapes, groups=None, memory=None):
 
 
 def _checked(array, shape):
-    """The array, dense and float32, if it has the shape that the kernels were compiled for."""
+    """The array, dense, if it is a batch of the shape that the kernels were compiled for."""
+    batch, _, height, width = shape
+    is_pictures = array.dtype == np.uint8
+    shape = (batch, height, width, 3) if is_pictures else shape
     if array.shape != shape:
         raise ValueError(f"expected a batch of shape {shape} but got {array.shape}")
-    return np.ascontiguousarray(array, np.float32)
+    return np.ascontiguousarray(array, np.uint8 if is_pictures else np.float32)

@@ -101,7 +101,7 @@ class CompiledGradients:
         -------
         float32 tensor, the loss
         """
-        loss, gradients = self._step.gradients(self.effective(), *self._step.planes_of(lr, hr))
+        loss, gradients = self._step.gradients(self.effective(), lr, hr)
         for part in self._parts:
             part.pass_back(gradients)
         return paddle.full([], loss, "float32")
