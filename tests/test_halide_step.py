@@ -209,14 +209,21 @@ def test_a_loss_without_kernel_is_refused_by_name():
 
 
 @pytest.mark.parametrize("case, channels", [("elsr-y", 1), ("rgb", 3)])
-def test_pictures_become_the_planes_of_paddle_and_the_bits_of_numpy(case, channels):
+def test_pictures_are_taken_as_the_planes_of_paddle_and_with_the_bits_of_numpy_s(case, channels):
     _, _, batch, height, width, _ = CASES[case]
-    scale, rng = problem(case)[0].scale, np.random.default_rng(3)
+    graph, _, arrays, _, _ = problem(case)
+    rng = np.random.default_rng(3)
     pictures = [rng.integers(0, 256, (batch, s * height, s * width, 3), dtype=np.uint8)
-                for s in (1, scale)]
-    for made, images in zip(step_for(case).planes_of(*pictures), pictures):
-        np.testing.assert_array_equal(made, planes_of(images, channels))
-        np.testing.assert_allclose(made, to_tensor(images, channels).numpy(), atol=2e-7)
+                for s in (1, graph.scale)]
+    planes = [planes_of(images, channels) for images in pictures]
+    step = step_for(case)
+    loss, gradients = step.gradients(arrays, *pictures)
+    expected_loss, expected = step.gradients(arrays, *planes)
+    assert loss == expected_loss
+    for name, gradient in expected.items():
+        np.testing.assert_array_equal(gradients[name], gradient)
+    for array, images in zip(planes, pictures):
+        np.testing.assert_allclose(array, to_tensor(images, channels).numpy(), atol=2e-7)
 
 
 def make_run(folder, kernels="auto", model="elsr-y", amp=False, **row):

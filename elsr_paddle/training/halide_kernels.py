@@ -28,9 +28,9 @@ from elsr_paddle.training.planes import LEVELS, LUMA
 x, c, n = hl.Var("x"), hl.Var("c"), hl.Var("n")  # place in a plane, channel, image
 kind = hl.Var("kind")  # which of the results of a kernel
 kx, ky, ci, co = hl.Var("kx"), hl.Var("ky"), hl.Var("ci"), hl.Var("co")  # of a weight
-column, row, plane_index = hl.Var("column"), hl.Var("row"), hl.Var("plane")
-lane = hl.Var("lane")
-vector, vectors, group, member = hl.Var("vector"), hl.Var("vectors"), hl.Var("group"), hl.Var("m")
+column, row = hl.Var("column"), hl.Var("row")  # of a value in its patch
+vectors, vector, lane = hl.Var("vectors"), hl.Var("vector"), hl.Var("lane")  # parts of a row
+group, member = hl.Var("group"), hl.Var("member")  # parts of the channels
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,8 @@ class Forward:
         values = [_masked(mask, total)]
         given = [outer[x + plane.lead, c, n] for outer in outers]
         for place, step in enumerate(self.steps, 1):
-            chosen = [values[i] if i >= 0 else given[-1 - i] for i in step.sources]
-            values.append(_value(step, chosen, slopes.get(place)))
+            sources = [values[i] if i >= 0 else given[-1 - i] for i in step.sources]
+            values.append(_value(step, sources, slopes.get(place)))
         result = _result([values[i] for i in self.stored], plane, self.outputs)
         _schedule_tiles(result, [(total, [(tap, self.kernel)])], plane, self.outputs, machine)
         return [result], [source, weight, bias, mask, *slopes.values(), *outers]

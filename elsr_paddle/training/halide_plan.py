@@ -91,7 +91,9 @@ class Plan:
     planes : dict of name -> (place among those that its kernel writes, name of these)
     written : dict of name -> (sets of planes, channels), of what the kernels write
     parameters : dict of name -> shape
-    sums : dict of name -> shape, of the gradients as the kernels write them
+    sums : dict of name -> shape, of the loss and the gradients as the kernels write them: weights
+        maybe for a few channels more, a slope that all channels share for each channel
+    shared : set of the names of such slopes
     plane : Plane
     channels, colours, scale : int, of the LR and the HR image, and the enlargement
 
@@ -118,6 +120,7 @@ class Plan:
         self.channels, self.colours = self._widths[0], self._widths[-1] // self.scale**2
         self.plane = self._make_plane(height, width)
         self.parameters, self.sums, self.planes, self.written = {}, {}, {}, {}
+        self.shared = {name for node in self._nodes for name in _shared_slopes(node.op)}
         count = batch * self._widths[-1] * height * width
         self.calls = self._forward() + self._loss(loss, count) + self._backward()
 
@@ -312,6 +315,10 @@ def _without_shuffle(nodes):
         if _is_conv(node) and node.op.padding != "zero":
             raise ops.Unsupported(f"{NAME} has no padding of kind {node.op.padding}")
     return nodes
+
+
+def _shared_slopes(op):
+    return list(op.parameters()) if isinstance(op, ops.PReLU) and op.shared else []
 
 
 def _is_conv(node):

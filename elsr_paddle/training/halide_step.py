@@ -8,11 +8,13 @@ which are added in order, so the bits do not depend on the number of threads.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from elsr_paddle.errors import needs
 from elsr_paddle.framework import paddle
+from elsr_paddle.networks.graph import Graph
 
 hl = needs("halide")
 
@@ -45,10 +47,12 @@ class HalideStep:
     operations.Unsupported if the network has an operation that there is no kernel for.
     """
 
-    def __init__(self, graph, batch: int, height: int, width: int, loss: str, threads: int = 1):
+    def __init__(
+        self, graph: Graph, batch: int, height: int, width: int, loss: str, threads: int = 1
+    ):
         plan = Plan(graph, loss, batch, height, width, Machine.of(hl.get_host_target()))
-        conversions = [Conversion(plan.channels), Conversion(plan.colours)]
-        library = Library([*plan.kernels(), *dict.fromkeys(conversions)], plan.plane)
+        conversions = {Conversion(plan.channels): None, Conversion(plan.colours): None}
+        library = Library([*plan.kernels(), *conversions], plan.plane)
         self._plan, self.note = plan, library.note
         self.parameters = plan.parameters
         self._group = _group_size(plan, batch)
@@ -56,34 +60,18 @@ class HalideStep:
         self._threads = max(1, min(threads, groups))
         self._given = {name: np.zeros(shape, np.float32) for name, shape in plan.parameters.items()}
         self._sums, views = _flat(plan.sums, groups)
-        memories = [_Memory(plan, self._group) for _ in range(self._threads)]
+        memories = [_Memory(plan, self._group, library) for _ in range(self._threads)]
         self._groups = [
-            _Group(plan, library, memories[index % self._threads], self._given,
-                   {name: view[index] for name, view in views.items()})
+            _Group(plan, library, memories[index % self._threads],
+                   {"parameter": self._given,
+                    "sum": {name: view[index] for name, view in views.items()}})
             for index in range(groups)
         ]
         self._lr_shape = (batch, plan.channels, height, width)
         self._hr_shape = (batch, plan.colours, plan.scale * height, plan.scale * width)
-        self._converted = [
-            _Converted(library, kernel, shape)
-            for kernel, shape in zip(conversions, (self._lr_shape, self._hr_shape))
-        ]
         self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
 
-    def planes_of(self, lr: np.ndarray, hr: np.ndarray):
-        """Pictures as the planes that a step takes.
-
-        Parameters
-        ----------
-        lr, hr : uint8 (N, H, W, 3) and (N, scale * H, scale * W, 3), RGB
-
-        Returns
-        -------
-        two float32 arrays (N, C, ...), the same memory at every call
-        """
-        return tuple(made.of(images) for made, images in zip(self._converted, (lr, hr)))
-
-    def __call__(self, parameters: dict, lr, hr):
+    def __call__(self, parameters: dict, lr: Any, hr: Any) -> paddle.Tensor:
         """The loss as a Paddle tensor, whose `backward` gives the gradients.
 
         Parameters
@@ -95,13 +83,16 @@ class HalideStep:
         tensors = [parameters[name] for name in self.parameters]
         return _Loss.apply(self, np.from_dlpack(lr), np.from_dlpack(hr), *tensors)
 
-    def gradients(self, parameters: dict, lr: np.ndarray, hr: np.ndarray):
+    def gradients(
+        self, parameters: dict, lr: np.ndarray, hr: np.ndarray
+    ) -> tuple[float, dict[str, np.ndarray]]:
         """The loss and the gradient of every parameter, in numpy.
 
         Parameters
         ----------
         parameters : dict of str -> float32 array
-        lr, hr : as above
+        lr, hr : planes, as above, or pictures: uint8 (N, H, W, 3) and (N, scale * H, scale * W, 3),
+            RGB, which become planes as by `planes.planes_of`
 
         Returns
         -------
@@ -130,7 +121,7 @@ class HalideStep:
         gradients = {}
         for name, shape in self.parameters.items():
             view = views[name]
-            is_shared = shape == (1,) and len(view) > 1 and view.ndim == 1
+            is_shared = name in self._plan.shared
             gradients[name] = view.sum(keepdims=True) if is_shared else view[: shape[0]]
         return loss, gradients
 
@@ -153,14 +144,14 @@ class _Loss(paddle.autograd.PyLayer):
 
 
 class _Converted:
-    """Memory for the planes of a batch of pictures, and the call that fills it."""
+    """Memory for the planes of some pictures, and the call that fills it."""
 
-    def __init__(self, library, kernel, shape):
+    def __init__(self, library, shape):
         self._planes = np.zeros(shape, np.float32)
         batch, channels, height, width = shape
         self._pixels = (batch, height * width, 3)
         planes = self._planes.reshape(batch, channels, -1)
-        self._call = library.bind(kernel, [np.zeros(self._pixels, np.uint8), planes])
+        self._call = library.bind(Conversion(channels), [np.zeros(self._pixels, np.uint8), planes])
 
     def of(self, images):
         """float32 (N, C, H, W) of uint8 (N, H, W, 3)."""
@@ -172,20 +163,32 @@ class _Converted:
 class _Memory:
     """The planes of a group of images, and the mask; one a thread."""
 
-    def __init__(self, plan, images):
+    def __init__(self, plan, images, library):
         plane = plan.plane
         self.plane = plane
         self.lr = plane.zeros(images, plan.channels)
+        height, width = plan.scale * plane.height, plan.scale * plane.width
+        self._hr = np.zeros((images, plan.colours, height, width), np.float32)
+        self._converted = [
+            _Converted(library, (images, plan.channels, plane.height, plane.width)),
+            _Converted(library, self._hr.shape),
+        ]
         self.written = {name: plane.zeros(images, *sets) for name, sets in plan.written.items()}
         self.planes = {
             name: self.written[result][:, index] for name, (index, result) in plan.planes.items()
         }
         self.planes["value", 0] = self.lr
 
+    def converted(self, lr, hr):
+        """Pictures of a group as planes."""
+        return tuple(made.of(images) for made, images in zip(self._converted, (lr, hr)))
+
     def array(self, name):
         """The array of a name of `Call`."""
         if name == ("mask",):
             return self.plane.mask
+        if name == ("hr",):
+            return self._hr
         if name == ("losses",):
             return self.plane.rows_of(self.plane.computed(self.written[name]))
         if name[0] == "rows":
@@ -203,31 +206,26 @@ class _Group:
     plan : Plan
     library : Library
     memory : _Memory
-    parameters, sums : dict of str -> array, what the calls read and write besides
+    arrays : dict of "parameter" and "sum" -> name -> array, what the calls read and write besides
     """
 
-    def __init__(self, plan, library, memory, parameters, sums):
+    def __init__(self, plan, library, memory, arrays):
         self._memory = memory
         self._lr = memory.plane.rows_of(memory.plane.computed(memory.lr))
-        places = {"parameter": parameters, "sum": sums}
-        images = len(memory.lr)
-        hr = np.zeros((images, plan.colours, plan.scale * plan.plane.height,
-                       plan.scale * plan.plane.width), np.float32)
-
-        def array(name):
-            if name == ("hr",):
-                return hr
-            return places[name[0]][name[1]] if name[0] in places else memory.array(name)
-
-        self._calls = [library.bind(call.kernel, [array(name) for name in call.names])
-                       for call in plan.calls]
-        self._loss = next(bound for bound, call in zip(self._calls, plan.calls)
-                          if ("hr",) in call.names)
+        self._calls = []
+        for call in plan.calls:
+            given = [arrays[name[0]][name[1]] if name[0] in arrays else memory.array(name)
+                     for name in call.names]
+            self._calls.append(library.bind(call.kernel, given))
+            if ("hr",) in call.names:
+                self._loss, self._hr_index = self._calls[-1], call.names.index(("hr",))
 
     def run(self, lr, hr):
-        """Make the sums for these images."""
+        """Make the sums for these images, planes or pictures."""
+        if lr.dtype == np.uint8:
+            lr, hr = self._memory.converted(lr, hr)
         self._lr[...] = lr
-        self._loss.replace(1, hr)
+        self._loss.replace(self._hr_index, hr)
         for call in self._calls:
             call()
 
@@ -253,7 +251,10 @@ def _flat(shapes, groups=None, memory=None):
 
 
 def _checked(array, shape):
-    """The array, dense and float32, if it has the shape that the kernels were compiled for."""
+    """The array, dense, if it is a batch of the shape that the kernels were compiled for."""
+    batch, _, height, width = shape
+    is_pictures = array.dtype == np.uint8
+    shape = (batch, height, width, 3) if is_pictures else shape
     if array.shape != shape:
         raise ValueError(f"expected a batch of shape {shape} but got {array.shape}")
-    return np.ascontiguousarray(array, np.float32)
+    return np.ascontiguousarray(array, np.uint8 if is_pictures else np.float32)

@@ -90,7 +90,7 @@ class CompiledGradients:
         ]
 
     @quietly
-    def __call__(self, lr: np.ndarray, hr: np.ndarray):
+    def __call__(self, lr: np.ndarray, hr: np.ndarray) -> paddle.Tensor:
         """Set the gradient of every parameter of the model, as `backward` of the loss would.
 
         Parameters
@@ -101,7 +101,7 @@ class CompiledGradients:
         -------
         float32 tensor, the loss
         """
-        loss, gradients = self._step.gradients(self.effective(), *self._step.planes_of(lr, hr))
+        loss, gradients = self._step.gradients(self.effective(), lr, hr)
         for part in self._parts:
             part.pass_back(gradients)
         return paddle.full([], loss, "float32")
@@ -124,7 +124,7 @@ class Average:
         self._tensors = {name: _Shared(tensor) for name, tensor in model.plain()}
 
     @quietly
-    def update(self, arrays: dict[str, np.ndarray], decay: float):
+    def update(self, arrays: dict[str, np.ndarray], decay: float) -> None:
         """Keep `decay` of the average, and take the rest from `arrays`."""
         for name, shared in self._tensors.items():
             average, array = shared.array(), arrays[name]
