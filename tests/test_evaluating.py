@@ -101,7 +101,7 @@ def test_a_file_given_is_taken_if_its_scale_is_the_one_asked_for(tmp_path, chose
 
 @pytest.mark.parametrize(("given", "message"), [
     (("--weights", "elsr", "--model", "elsr"), "--weights or --model but got both"),
-    (("--model", "elsr-9"), "expected a model of elsr, elsr-y, espcn.* but got 'elsr-9'"),
+    (("--model", "elsr-9"), "expected a model of .*elsr-y, .*espcn.* but got 'elsr-9'"),
     ((), r"no weights of elsr x4 .*train\.py --stage 1\.\.5 --model elsr"),
     (("--scale", 0), "scale of at least 1 but got 0"),
 ])  # fmt: skip
