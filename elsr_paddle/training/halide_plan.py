@@ -7,6 +7,7 @@ the block's operations, and a second one makes the gradient of the convolution's
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,9 @@ class Plan:
     calls : list of Call, in order
     planes : dict of name -> (place among those that its kernel writes, name of these)
     written : dict of name -> (sets of planes, channels), of what the kernels write
+    slots : dict of such a name -> the memory it takes; several take the same one in turn, so that
+        more of a step stays in the cache.
+    slot_planes : list of int, planes of each memory
     parameters : dict of name -> shape
     sums : dict of name -> shape, of the loss and the gradients as the kernels write them: weights
         maybe for a few channels more, a slope that all channels share for each channel
@@ -124,9 +128,36 @@ class Plan:
         count = batch * self._widths[-1] * height * width
         self.calls = self._forward() + self._loss(loss, count) + self._backward()
 
+        self.slots, self.slot_planes = self._share_memory()
+
     def kernels(self):
         """Every kernel once, in the order of the calls."""
         return list(dict.fromkeys(call.kernel for call in self.calls))
+
+    def _share_memory(self):
+        """(name -> memory, planes of each memory): free again after the last call with the name.
+
+        All kernels leave zeros between the rows, so it does not matter what wrote there before.
+        """
+        last = {}
+        for index, call in enumerate(self.calls):
+            last.update({self._written_in(name): index for name in call.names})
+        slots, sizes, free = {}, [], []
+        for index, call in enumerate(self.calls):
+            for name in self.written.keys() & set(call.names):
+                size = math.prod(self.written[name])
+                slots[name] = next((slot for slot in free if sizes[slot] == size), len(sizes))
+                if slots[name] == len(sizes):
+                    sizes.append(size)
+                else:
+                    free.remove(slots[name])
+            free += [slot for name, slot in slots.items() if last[name] == index]
+        return slots, sizes
+
+    def _written_in(self, name):
+        """The name of all planes that a kernel writes, for that of one of them."""
+        name = ("value", name[1]) if name[0] == "rows" else name
+        return self.planes[name][1] if name in self.planes else name
 
     # The network, cut into blocks.
 

@@ -173,7 +173,11 @@ class _Memory:
             _Converted(library, (images, plan.channels, plane.height, plane.width)),
             _Converted(library, self._hr.shape),
         ]
-        self.written = {name: plane.zeros(images, *sets) for name, sets in plan.written.items()}
+        slots = [plane.zeros(images, planes) for planes in plan.slot_planes]
+        self.written = {
+            name: slots[plan.slots[name]].reshape(images, *sets, plane.extent)
+            for name, sets in plan.written.items()
+        }
         self.planes = {
             name: self.written[result][:, index] for name, (index, result) in plan.planes.items()
         }
@@ -232,7 +236,7 @@ class _Group:
 
 def _group_size(plan, batch):
     """Images taken together: a divisor of the batch."""
-    planes = plan.channels + sum(sets * width for sets, width in plan.written.values())
+    planes = plan.channels + sum(plan.slot_planes)
     most = max(1, min(GROUP_BYTES // (4 * planes * plan.plane.extent), batch // GROUPS))
     return next(size for size in range(most, 0, -1) if batch % size == 0)
 
