@@ -140,6 +140,14 @@ def test_loss_and_gradients_are_paddle_s(case):
         assert difference < 1e-5 * np.linalg.norm(gradient), name
 
 
+def test_a_frozen_parameter_gets_no_gradient():
+    _, _, arrays, lr, hr = problem("tiny")
+    tensors = {name: paddle.to_tensor(array, stop_gradient=name == "a.weight")
+               for name, array in arrays.items()}
+    step_for("tiny")(tensors, lr, hr).backward()
+    assert [name for name, tensor in tensors.items() if tensor.grad is None] == ["a.weight"]
+
+
 @pytest.mark.parametrize("case", ["elsr-y", "rgb"])
 def test_the_bits_are_the_same_at_every_run_on_any_number_of_threads(case):
     _, _, arrays, lr, hr = problem(case)

@@ -1,8 +1,8 @@
 """Run a network's training step on compiled kernels: its loss, and the gradient of its parameters.
 
-Images are taken a few at a time, so that most of their values stay in the second cache, and each thread
-works on images of its own: there is one meeting a step. Every group of images has sums of its own,
-which are added in order, so the bits do not depend on the number of threads.
+Images are taken a few at a time, so that most of their values stay in the second cache, and each
+thread works on images of its own: there is one meeting a step. Every group of images has sums of
+its own, which are added in order, so the bits do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -134,13 +134,17 @@ class _Loss(paddle.autograd.PyLayer):
         arrays = [np.from_dlpack(tensor.detach()) for tensor in tensors]
         loss, gradients = step.gradients(dict(zip(step.parameters, arrays)), lr, hr)
         ctx.gradients = list(gradients.values())
+        ctx.is_frozen = [tensor.stop_gradient for tensor in tensors]
         return paddle.to_tensor(loss, dtype="float32")
 
     @staticmethod
     def backward(ctx, factor):
         factor = np.float32(factor.item())
         # Memory of their own: Paddle frees what it takes for a gradient.
-        return tuple(paddle.to_tensor(gradient * factor) for gradient in ctx.gradients)
+        return tuple(
+            None if is_frozen else paddle.to_tensor(gradient * factor)
+            for gradient, is_frozen in zip(ctx.gradients, ctx.is_frozen)
+        )
 
 
 class _Converted:
