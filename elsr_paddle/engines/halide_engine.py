@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
-import operator
 import subprocess
-from functools import lru_cache
 from importlib import metadata as packages
 from pathlib import Path
 
 import numpy as np
 
 from elsr_paddle.engines.engine import available_threads
+from elsr_paddle.engines.halide_buffer import Buffer, check, load_functions
 from elsr_paddle.engines.halide_cache import cached_library, is_cached, linker
 from elsr_paddle.errors import needs
 from elsr_paddle.networks.rewrites import at_lr, folded, interleaved, on_levels, raised, yuv420
@@ -136,78 +134,13 @@ def _in_memory(kernel, target):
     return call
 
 
-class _Dimension(ctypes.Structure):
-    """halide_dimension_t of HalideRuntime.h."""
-
-    _fields_ = [
-        ("min", ctypes.c_int32),
-        ("extent", ctypes.c_int32),
-        ("stride", ctypes.c_int32),
-        ("flags", ctypes.c_uint32),
-    ]
-
-
-class _Buffer(ctypes.Structure):
-    """halide_buffer_t of HalideRuntime.h."""
-
-    _fields_ = [
-        ("device", ctypes.c_uint64),
-        ("device_interface", ctypes.c_void_p),
-        ("host", ctypes.c_void_p),
-        ("flags", ctypes.c_uint64),
-        ("type_code", ctypes.c_uint8),
-        ("type_bits", ctypes.c_uint8),
-        ("type_lanes", ctypes.c_uint16),
-        ("dimensions", ctypes.c_int32),
-        ("dim", ctypes.POINTER(_Dimension)),
-        ("padding", ctypes.c_void_p),
-    ]
-
-    TYPE_CODES = {"u": 1, "f": 2}
-
-    @classmethod
-    def of(cls, array):
-        """A view of a C-contiguous array, its axes turned round: Halide's innermost comes first."""
-        layout = _layout(array.shape, array.dtype)
-        buffer = cls.from_buffer_copy(layout)
-        buffer.host = array.__array_interface__["data"][0]
-        buffer.layout = layout  # owns the dimensions
-        return buffer
-
-
-@lru_cache
-def _layout(shape, dtype):
-    """A buffer without data; kept, since making one takes longer than small pictures can spare."""
-    extents = shape[::-1]
-    strides = itertools.accumulate((1, *extents[:-1]), operator.mul)  # numpy's own are
-    dimensions = [  # arbitrary for an extent of 1, which Halide does not accept
-        _Dimension(0, extent, stride, 0) for extent, stride in zip(extents, strides)
-    ]
-    return _Buffer(
-        type_code=_Buffer.TYPE_CODES[dtype.kind],
-        type_bits=8 * dtype.itemsize,
-        type_lanes=1,
-        dimensions=len(shape),
-        dim=(_Dimension * len(shape))(*dimensions),
-    )
-
-
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
-def _keep_going(_context, _message):
-    """Halide's own handler would end the process; the call returns an error code as well."""
-
-
 class _Library:
     """A kernel loaded from a shared library; ctypes releases the GIL while it runs."""
 
     def __init__(self, path):
-        library = ctypes.CDLL(str(path))
-        library.halide_set_error_handler(_keep_going)
-        self._function = library[FUNCTION]
+        (self._function,) = load_functions(path, [FUNCTION])
 
     def __call__(self, image, parameters, tile_pairs, stripe_lines, output):
-        buffers = [_Buffer.of(array) for array in (image, parameters, output)]
+        buffers = [Buffer.of(array) for array in (image, parameters, output)]
         image, parameters, output = map(ctypes.byref, buffers)
-        error = self._function(image, parameters, tile_pairs, stripe_lines, output)
-        if error:
-            raise RuntimeError(f"the compiled kernel failed with Halide's error {error}")
+        check(self._function(image, parameters, tile_pairs, stripe_lines, output))

@@ -11,6 +11,7 @@ from pathlib import Path
 import halide as hl
 import numpy as np
 
+from elsr_paddle.engines.halide_buffer import Buffer, check, load_functions
 from elsr_paddle.engines.halide_cache import cached_library
 from elsr_paddle.training import halide_kernels
 from elsr_paddle.training.halide_kernels import Machine, Plane
@@ -37,7 +38,8 @@ class Library:
         self._machine = Machine.of(self._target)
         try:
             path, was_cached = cached_library(self._key(), self._build)
-            self._functions = _load(path, len(self._kernels))
+            names = [_name(index) for index in range(len(self._kernels))]
+            self._functions = load_functions(path, names)
             self.in_memory = False
             self.note = "from the cache" if was_cached else "compiled and cached"
         except (OSError, RuntimeError, subprocess.SubprocessError):
@@ -86,18 +88,15 @@ class LibraryCall:
 
     def __init__(self, function, arrays):
         self._function = function
-        self._buffers = [_Buffer.of(array) for array in arrays]
+        self._buffers = [Buffer.of(array) for array in arrays]
         self._arguments = [ctypes.byref(buffer) for buffer in self._buffers]
 
     def __call__(self):
-        error = self._function(*self._arguments)
-        if error:
-            raise RuntimeError(f"a compiled kernel failed with Halide's error {error}")
+        check(self._function(*self._arguments))
 
     def replace(self, index: int, array: np.ndarray):
         """Read another array of the same shape and strides as argument `index` from now on."""
-        self._buffers[index].host = array.ctypes.data
-        self._buffers[index].array = array
+        self._buffers[index].show(array)
 
 
 class MemoryCall:
@@ -113,67 +112,6 @@ class MemoryCall:
     def replace(self, index: int, array: np.ndarray):
         """As LibraryCall.replace; an array that may not be written to is copied."""
         self._buffers[index] = hl.Buffer(array if array.flags.writeable else array.copy())
-
-
-class _Dimension(ctypes.Structure):
-    """halide_dimension_t of HalideRuntime.h."""
-
-    _fields_ = [
-        ("min", ctypes.c_int32),
-        ("extent", ctypes.c_int32),
-        ("stride", ctypes.c_int32),
-        ("flags", ctypes.c_uint32),
-    ]
-
-
-class _Buffer(ctypes.Structure):
-    """halide_buffer_t of HalideRuntime.h."""
-
-    _fields_ = [
-        ("device", ctypes.c_uint64),
-        ("device_interface", ctypes.c_void_p),
-        ("host", ctypes.c_void_p),
-        ("flags", ctypes.c_uint64),
-        ("type_code", ctypes.c_uint8),
-        ("type_bits", ctypes.c_uint8),
-        ("type_lanes", ctypes.c_uint16),
-        ("dimensions", ctypes.c_int32),
-        ("dim", ctypes.POINTER(_Dimension)),
-        ("padding", ctypes.c_void_p),
-    ]
-
-    TYPE_CODES = {"u": 1, "f": 2}
-
-    @classmethod
-    def of(cls, array):
-        """A view of an array, its axes turned round: Halide's innermost comes first."""
-        strides = [stride // array.itemsize for stride in array.strides]
-        dimensions = [
-            _Dimension(0, extent, stride, 0)
-            for extent, stride in zip(reversed(array.shape), reversed(strides))
-        ]
-        buffer = cls(
-            host=array.ctypes.data,
-            type_code=cls.TYPE_CODES[array.dtype.kind],
-            type_bits=8 * array.itemsize,
-            type_lanes=1,
-            dimensions=array.ndim,
-            dim=(_Dimension * array.ndim)(*dimensions),
-        )
-        buffer.array = array  # kept as long as its address is
-        return buffer
-
-
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
-def _keep_going(_context, _message):
-    """Halide's own handler would end the process; the call returns an error code as well."""
-
-
-def _load(path, count):
-    """The functions of a shared library, in order."""
-    library = ctypes.CDLL(str(path))
-    library.halide_set_error_handler(_keep_going)
-    return [library[_name(index)] for index in range(count)]
 
 
 def _name(index):
