@@ -114,7 +114,7 @@ def ways(name, args):
 
 def trainer(name, expansion, kernels):
     from elsr_paddle.networks import build
-    from elsr_paddle.training.runs import Run
+    from elsr_paddle.training.run import Run
     from elsr_paddle.training.stages import STAGES
     from elsr_paddle.training.trainer import Trainer
 

@@ -19,7 +19,7 @@ from elsr_paddle.imaging.degrade import DEGRADATIONS, make_pair
 from elsr_paddle.imaging.io import write_image
 from elsr_paddle.networks import build
 from elsr_paddle.training.fit import fit
-from elsr_paddle.training.runs import Run
+from elsr_paddle.training.run import Run
 from elsr_paddle.training.stages import STAGES
 
 

@@ -20,7 +20,8 @@ from elsr_paddle.training.halide_step import HalideStep  # noqa: E402
 from elsr_paddle.training.kernels import compiled_gradients  # noqa: E402
 from elsr_paddle.training.losses import LOSSES  # noqa: E402
 from elsr_paddle.training.planes import planes_of  # noqa: E402
-from elsr_paddle.training.runs import Run, read_metrics  # noqa: E402
+from elsr_paddle.training.run import Run  # noqa: E402
+from elsr_paddle.training.runs import read_metrics  # noqa: E402
 from elsr_paddle.training.stages import STAGES  # noqa: E402
 from elsr_paddle.training.trainer import Trainer, to_tensor  # noqa: E402
 

@@ -17,7 +17,8 @@ from elsr_paddle.networks.paddle_layer import to_arrays
 from elsr_paddle.networks.weights import load_tensors, load_weights, read, save_tensors
 from elsr_paddle.training.fit import fit
 from elsr_paddle.training.losses import LOSSES
-from elsr_paddle.training.runs import Run, read_metrics
+from elsr_paddle.training.run import Run
+from elsr_paddle.training.runs import read_metrics
 from elsr_paddle.training.stages import STAGES
 from elsr_paddle.training.trainer import Trainer, to_tensor
 from elsr_paddle.training.validation import image_function

@@ -18,7 +18,8 @@ from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS, VERSION, run
 from elsr_paddle.errors import InputError, needs
 from elsr_paddle.networks import NETWORKS, build
 from elsr_paddle.networks.network import Network
-from elsr_paddle.training.runs import Run, read_metrics
+from elsr_paddle.training.run import Run
+from elsr_paddle.training.runs import read_metrics
 from elsr_paddle.training.stages import STAGES, Stage, stage_numbers
 
 PROGRAM = "elsr train"

@@ -20,7 +20,8 @@ from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import make_deterministic, paddle, use_tf32, wait_for_all
 from elsr_paddle.networks.weights import fingerprint, load_pdparams, load_tensors, load_weights
-from elsr_paddle.training.runs import Progress, Recorder, Run
+from elsr_paddle.training.run import Run
+from elsr_paddle.training.runs import Progress, Recorder
 from elsr_paddle.training.trainer import Trainer, versions
 from elsr_paddle.training.validation import make_validation
 

@@ -16,7 +16,7 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
 from elsr_paddle.networks.linear_block import LinearBlock
 from elsr_paddle.networks.paddle_layer import PaddleNetwork
-from elsr_paddle.training.runs import Run
+from elsr_paddle.training.run import Run
 
 # Multiply-adds. OpenBLAS shares larger products among threads, which takes longer than the product
 # where the cores have other work.

@@ -15,7 +15,7 @@ from elsr_paddle.imaging.luma import BT601
 from elsr_paddle.networks.paddle_layer import PaddleNetwork, load_arrays, to_arrays, warm_start
 from elsr_paddle.training.kernels import Average, compiled_gradients
 from elsr_paddle.training.losses import LOSSES
-from elsr_paddle.training.runs import Run
+from elsr_paddle.training.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from elsr_paddle.framework import use_tf32
 from elsr_paddle.imaging.luma import upscale_by_luma
 from elsr_paddle.imaging.resize import imresize
 from elsr_paddle.networks.paddle_layer import PaddleNetwork, enlarge
-from elsr_paddle.training.runs import Run
+from elsr_paddle.training.run import Run
 
 
 def make_validation(run: Run, pairs: Pairs) -> Callable[[PaddleNetwork], dict[str, float]]:
