@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from odd_networks import ODD
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import paddle
@@ -153,3 +154,13 @@ def test_a_warm_start_from_a_tail_that_is_no_square_of_colours_is_refused():
     weights = to_arrays(elsr(2))
     with pytest.raises(InputError, match="tail.bias"):
         warm_start(elsr(4), {**weights, "tail.bias": weights["tail.bias"][:-1]})
+
+
+@pytest.mark.parametrize("network", ODD, ids=str)
+def test_no_array_of_a_network_is_left_out_on_the_way_in_or_out(network, trained):
+    given = trained(network).graph.arrays
+    model = PaddleNetwork(network)
+    load_arrays(model, given)
+    taken = to_arrays(model)
+    assert taken.keys() == given.keys()
+    assert all(np.allclose(taken[name], array) for name, array in given.items())
