@@ -181,6 +181,15 @@ def test_a_matroska_file_that_ends_early_says_how_much_is_missing(tmp_path, near
     assert outcome.missing.startswith("the last ") and outcome.missing.endswith(" seconds")
 
 
+def test_an_avi_file_that_was_cut_says_how_much_is_missing(tmp_path, nearest):
+    whole = make_film(tmp_path / "whole.avi", codec="libx264", b_frames=2, sound="libmp3lame")
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    outcome = transcode(cut, tmp_path / "out.mkv", nearest(scale=2))
+    assert 0 < outcome.frames < 40
+    assert outcome.missing.startswith("the last ") and "of 2.0 seconds" in outcome.missing
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_film_trimmed_by_its_edit_list_is_whole(tmp_path, nearest, suffix):
     make_film(tmp_path / "long.mp4", "-g", 100, sound="aac", seconds=6)

@@ -204,5 +204,7 @@ class Reader:
 
     def _length(self):
         """Seconds that the file says to last, 0 where it does not say."""
+        if self.container.format.name == "avi" and self.stream.average_rate:
+            return self.stream.frames / self.stream.average_rate  # FFmpeg's follows the file's size
         stated = not self.container.format.flags & _NO_LENGTH
         return Fraction(self.container.duration or 0, av.time_base) if stated else 0
