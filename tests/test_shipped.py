@@ -19,7 +19,8 @@ from elsr_paddle.networks.graph import evaluate
 from elsr_paddle.networks.weights import read
 from elsr_paddle.networks.zoo import SHIPPED, Entry, available, choose, find
 
-NETWORKS = [(model, scale) for model in ("elsr", "elsr-y") for scale in (2, 3, 4)]
+NETWORKS = [(model, scale) for model in ("elsr", "elsr-y", "elsr-m")
+            for scale in (2, 3, 4)]
 networks = pytest.mark.parametrize("model, scale", NETWORKS)
 
 PARAMETERS = 3_474  # of the paper's network at x4, with a slope for each channel
@@ -27,7 +28,8 @@ WEIGHTS_OF_KERNELS = 3_500  # that luma networks may have at x4
 MULTIPLY_ADDS = 196_000_000  # for 320x180 -> 1280x720, the paper's cost
 # Set5, PSNR on Y, as in weights/README.md; other processors may round a few values otherwise.
 SET5_DB = {("elsr", 2): 35.75, ("elsr", 3): 31.79, ("elsr", 4): 29.72,
-           ("elsr-y", 2): 36.43, ("elsr-y", 3): 32.49, ("elsr-y", 4): 30.26}  # fmt: skip
+           ("elsr-y", 2): 36.45, ("elsr-y", 3): 32.50, ("elsr-y", 4): 30.27,
+           ("elsr-m", 2): 36.94, ("elsr-m", 3): 33.02, ("elsr-m", 4): 30.90}  # fmt: skip
 
 
 @networks
