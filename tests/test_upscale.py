@@ -384,7 +384,7 @@ def test_a_signal_in_mid_video_leaves_no_half_file(tmp_path, root, nearest_weigh
 SLOW_AVIF = """
 from PIL import AvifImagePlugin, Image
 from elsr_paddle.commands.main import entry
-from elsr_paddle.enlarge.saving import FORMATS
+from elsr_paddle.enlarge.suffixes import FORMATS
 def save(picture, *arguments):
     picture.encoderinfo["speed"] = 0
     print("encoding", flush=True)

@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(f"{args.output} exists; give --overwrite to replace it")
     _refuse_film_options(args, jobs)
     networks = Networks(args, jobs)
-    with _sigterm_as_exit(), _our_limit_alone():
+    with _sigterm_as_exit(), _our_limit_alone(jobs):
         results = list(_carry_out(jobs, networks, args))
     if args.json:
         indent = None if args.progress == "json" else 2
@@ -246,8 +246,11 @@ def _sigterm_as_exit():
 
 
 @contextmanager
-def _our_limit_alone():
+def _our_limit_alone(jobs):
     """Suspend Pillow's limit on the pixels of an input: --max-pixels counts those of the output."""
+    if all(job.video for job in jobs):  # films do not wait for Pillow
+        yield
+        return
     from PIL import Image
 
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

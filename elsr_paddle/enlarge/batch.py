@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
-from elsr_paddle.enlarge.pictures import Outcome, upscale_picture
-from elsr_paddle.enlarge.saving import FORMATS, READABLE
-from elsr_paddle.enlarge.video import CONTAINERS, transcode
+from elsr_paddle.enlarge.outcome import Outcome
+from elsr_paddle.enlarge.suffixes import CONTAINERS, FORMATS, READABLE
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 
@@ -139,6 +136,8 @@ def _is_video(path):
     suffix = path.suffix.lower()
     if suffix in READABLE or suffix in VIDEO_SUFFIXES:
         return suffix in VIDEO_SUFFIXES
+    from PIL import Image
+
     try:
         with Image.open(path):
             return False
@@ -177,6 +176,8 @@ def lr_pixels(jobs):
 
 
 def _header_pixels(path):
+    from PIL import Image
+
     try:
         with Image.open(path) as picture:
             return picture.width * picture.height * getattr(picture, "n_frames", 1)
@@ -215,11 +216,16 @@ def _attempt(job, *, upscaler, overwrite, layout, encoder, progress, stop):
         return Result(job, "skipped")
     start = time.perf_counter()
     try:
+        # Imported where they are used: a film need not wait for Pillow, nor a picture for FFmpeg.
         if job.video:
+            from elsr_paddle.enlarge.video import transcode
+
             show = progress and partial(progress, job)
             outcome = transcode(job.source, job.output, upscaler, layout=layout, progress=show,
                                 **encoder)
         else:
+            from elsr_paddle.enlarge.pictures import upscale_picture
+
             outcome = upscale_picture(job.source, job.output, upscaler, layout=layout, stop=stop)
     except (InputError, OSError, MemoryError) as error:
         return Result(job, "failed", error=_one_line(error))

@@ -8,43 +8,21 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from elsr_paddle.enlarge.metadata import metadata_of, turned_upright
-from elsr_paddle.enlarge.saving import ANIMATED, fitting, save, to_palette
+from elsr_paddle.enlarge.outcome import Outcome
+from elsr_paddle.enlarge.saving import fitting, save, to_palette
 from elsr_paddle.enlarge.sizes import compare
+from elsr_paddle.enlarge.suffixes import ANIMATED
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.resize import imresize
 
 _REACH = 4  # LR pixels that a network looks to each side
-
-
-@dataclass
-class Outcome:
-    """What became of one input.
-
-    Attributes
-    ----------
-    width, height : int, pixels of the output
-    frames : int, 1 for a still picture
-    warnings : list of str, what could not be kept
-    missing : str, how much of a film could not be read; empty for a stray packet at most.
-    """
-
-    width: int = 0
-    height: int = 0
-    frames: int = 0
-    warnings: list[str] = field(default_factory=list)
-    missing: str = ""
-
-    def warn(self, text):
-        """Note what could not be kept, once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
 
 
 @dataclass

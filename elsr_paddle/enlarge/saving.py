@@ -11,35 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
+from elsr_paddle.enlarge.suffixes import FORMATS
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
-
-# What each format can hold, best first, and how it is saved. Pillow's own defaults (JPEG and WebP
-# at quality 75, half the colour resolution) would undo what was gained. AVIF's speed 8 takes 40 %
-# of the time of its default, 6, and 1.5 % more bytes.
-_GRAY_TO_COLOUR = ("L", "LA", "RGB", "RGBA")
-_JPEG = {"quality": 95, "subsampling": 0}
-FORMATS = {
-    ".png": ((*_GRAY_TO_COLOUR, "I;16"), {}),
-    ".jpg": (("L", "RGB", "CMYK"), _JPEG),
-    ".jpeg": (("L", "RGB", "CMYK"), _JPEG),
-    ".webp": (("RGB", "RGBA"), {"quality": 95}),
-    ".avif": (("RGB", "RGBA"), {"quality": 90, "subsampling": "4:4:4", "speed": 8}),
-    ".tif": ((*_GRAY_TO_COLOUR, "CMYK", "I;16"), {"compression": "tiff_deflate"}),
-    ".tiff": ((*_GRAY_TO_COLOUR, "CMYK", "I;16"), {"compression": "tiff_deflate"}),
-    ".bmp": (("L", "RGB", "RGBA"), {}),
-    ".gif": (("RGB", "RGBA"), {}),
-    ".jp2": (_GRAY_TO_COLOUR, {}),
-    ".tga": (_GRAY_TO_COLOUR, {}),
-    ".ppm": (("RGB",), {}),
-    ".pgm": (("L", "I;16"), {}),
-}
-READABLE = frozenset(FORMATS) | {
-    ".apng", ".dds", ".dib", ".ico", ".icns", ".jfif", ".jpe", ".pbm", ".pcx", ".pnm", ".psd",
-    ".sgi", ".xbm",
-}
-ANIMATED = {".gif": "GIF", ".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".tif": "TIFF",
-            ".tiff": "TIFF"}
 
 _GIF_COLOURS = 255  # and one for "transparent"
 _NAMES = {"exif": "EXIF", "icc_profile": "ICC profile", "dpi": "resolution", "xmp": "XMP",

@@ -10,7 +10,8 @@ import av
 from tqdm import tqdm
 
 from elsr_paddle.enlarge.frames import Frames
-from elsr_paddle.enlarge.pictures import Outcome
+from elsr_paddle.enlarge.outcome import Outcome
+from elsr_paddle.enlarge.suffixes import CONTAINERS
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import atomic_write
 from elsr_paddle.threads import ahead
@@ -18,8 +19,6 @@ from elsr_paddle.video.encoder import VideoOptions, encoder_clock
 from elsr_paddle.video.muxing import carry_metadata, carry_stream, describe
 from elsr_paddle.video.streams import open_video
 
-# Containers that keep any timestamp, by FFmpeg's name.
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _EXACT = {"avoid_negative_ts": "disabled"}  # else Matroska shifts all by the sound's priming
 _DECODED, _ENLARGED = 16, 2  # packets or frames that may wait between two stages
 

@@ -8,7 +8,6 @@ import av
 import numpy as np
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.imaging.io import list_images, read_image
 from elsr_paddle.video.pyav import open_input
 
 FOLDER_FPS = 24.0  # frames per second of a folder of pictures, which states none: REDS has 24
@@ -60,6 +59,8 @@ def _raise(error):
 
 
 def _folder_frames(folder, every, on_error):
+    from elsr_paddle.imaging.io import list_images, read_image  # Pillow, which films do not need
+
     paths = list_images(folder)
     if not paths:
         on_error(InputError(f"no pictures in {folder}; expected frames such as 00000000.png"))
