@@ -11,11 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from elsr_paddle.commands.shared import VERSION
 from elsr_paddle.errors import InputError, needs
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, with one line for what cannot be used instead of all flags."""
+    """argparse's parser, with --version beside --help, and one line for what cannot be used."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        if self.add_help:
+            self.add_argument("--version", action="version", version=VERSION)
 
     def error(self, message: str) -> NoReturn:
         """Raise InputError: the command ends with one line and status 2."""

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from elsr_paddle.commands.arguments import Parser
-from elsr_paddle.commands.shared import OUT, PROGRESS, VERSION, run, warn
+from elsr_paddle.commands.shared import OUT, PROGRESS, run, warn
 from elsr_paddle.errors import InputError
 
 MAX_PIXELS = 2**29  # of an output: a photo of 33 megapixels x4, 1.6 GB as RGB
@@ -40,7 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
                              "are skipped, so the same command resumes a batch")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--compare", choices=("split", "side"), help="put bicubic at the left")
-    parser.add_argument("--version", action="version", version=VERSION)
     _add_size(parser.add_argument_group("size"))
     _add_network(parser.add_argument_group("network"))
     _add_film(parser.add_argument_group("films"))

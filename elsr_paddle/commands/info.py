@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from elsr_paddle.commands.arguments import Parser
-from elsr_paddle.commands.shared import VERSION, run
+from elsr_paddle.commands.shared import run
 from elsr_paddle.networks import zoo
 from elsr_paddle.networks.weights import Trained, read
 
@@ -17,7 +17,6 @@ def main(argv: list[str] | None = None) -> None:
                         help="file of weights, or the name of a network that ships")
     parser.add_argument("--scale", type=int, help="of a network that ships (default: 4)")
     parser.add_argument("--json", action="store_true", help="print it for scripts")
-    parser.add_argument("--version", action="version", version=VERSION)
     args = parser.parse_args(argv)
     found = read(zoo.find(args.file, args.scale))
     if args.json:

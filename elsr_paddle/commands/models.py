@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from elsr_paddle.commands.arguments import Parser
-from elsr_paddle.commands.shared import OUT, VERSION, run, warn
+from elsr_paddle.commands.shared import OUT, run, warn
+from elsr_paddle.evaluation.published import FRAME_PIXELS
 from elsr_paddle.evaluation.tables import table
 from elsr_paddle.networks import NETWORKS, build, zoo
-
-_FRAME = 320 * 180  # LR pixels of the frame that multiply-adds are counted for
 
 
 def main(argv: list[str] | None = None) -> None:
     """Print a row for each file of weights, and for each network without any."""
     parser = Parser(prog="elsr models", description=__doc__)
-    parser.add_argument("--version", action="version", version=VERSION)
     parser.parse_args(argv)
     entries, damaged = zoo.available(OUT)
     without = [name for name in NETWORKS if name not in {entry.model for entry in entries}]
@@ -38,7 +36,7 @@ def _row_without_weights(name):
 
 def _cost(network):
     count = network.graph.parameter_count
-    millions = _FRAME * network.graph.multiply_adds / 1e6
+    millions = FRAME_PIXELS * network.graph.multiply_adds / 1e6
     return {"rgb": "RGB", "y": "luma"}[network.colour], f"{count:,}", f"{millions:,.0f}"
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from elsr_paddle.commands.arguments import Parser, add_options, given_options
-from elsr_paddle.commands.shared import DEMO, OUT, VERSION, run
+from elsr_paddle.commands.shared import DEMO, OUT, run
 from elsr_paddle.data.clips import Clip, find_clips, find_reds, split_clips
 from elsr_paddle.data.recipe import Job, Recipe
 from elsr_paddle.errors import InputError
@@ -24,7 +24,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(prog="elsr prepare", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--version", action="version", version=VERSION)
     add("sources", nargs="*", help="folders of frames, folders of those, photos, videos")
     add("--reds", metavar="ROOT", help="REDS root, or `auto` to look for it in ./data, ../data and "
         "/home/aistudio/data, where AI Studio mounts data sets")

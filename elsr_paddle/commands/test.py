@@ -14,7 +14,7 @@ from elsr_paddle.commands.evaluating import (
     evaluation_options,
     load_candidate,
 )
-from elsr_paddle.commands.shared import DEMO, VERSION, Skipped, run
+from elsr_paddle.commands.shared import DEMO, Skipped, run
 from elsr_paddle.errors import InputError
 
 
@@ -43,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser():
     parser = Parser(prog="elsr test", description=__doc__)
-    parser.add_argument("--version", action="version", version=VERSION)
     parser.add_argument("paths", nargs="*", type=Path, help="HR pictures, or folders of them "
                         "(default: frames of the demo's validation clips)")
     parser.add_argument("--benchmarks", type=Path, metavar="DIR", help="every set in DIR: NAME/HR, "

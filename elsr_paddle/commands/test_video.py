@@ -13,7 +13,7 @@ from elsr_paddle.commands.evaluating import (
     evaluation_options,
     load_candidate,
 )
-from elsr_paddle.commands.shared import DEMO, OUT, VERSION, Skipped, run
+from elsr_paddle.commands.shared import DEMO, OUT, Skipped, run
 from elsr_paddle.errors import InputError
 
 TIMED_FRAMES = 20
@@ -44,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser():
     parser = Parser(prog="elsr test-video", description=__doc__)
-    parser.add_argument("--version", action="version", version=VERSION)
     parser.add_argument("clip", nargs="?", type=Path, help="a folder of HR frames, or a video file "
                         "(default: the demo's validation clip)")
     parser.add_argument("--every", type=int, default=1, metavar="K", help="take every Kth frame")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from elsr_paddle.commands.arguments import Parser, add_options, given_options, read_config
-from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS, VERSION, run
+from elsr_paddle.commands.shared import DATA, DEMO, OUT, PLOTS, run
 from elsr_paddle.errors import InputError, needs
 from elsr_paddle.networks import NETWORKS, build
 from elsr_paddle.networks.network import Network
@@ -120,7 +120,6 @@ def build_parser(kind: type) -> argparse.ArgumentParser:
     network.add_argument("--model", default=MODEL, choices=NETWORKS,
                          help="the network to train (default: %(default)s, that of the paper)")
     add_options(network, kind, without=("scale",))  # that of the stage
-    parser.add_argument("--version", action="version", version=VERSION)
     group = parser.add_argument_group("the run")
     add_options(group, Run)
     _add_run(group)

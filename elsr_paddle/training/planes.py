@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from elsr_paddle.imaging.luma import BT601
+
 LEVELS = 255  # of 8 bits above black
-LUMA = (299, 587, 114)  # thousandths of R, G and B: BT.601
+LUMA = tuple(np.rint(1000 * BT601).astype(int).tolist())  # thousandths of R, G and B
 
 
 def planes_of(images: np.ndarray, channels: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.colour import turn_colours
+from elsr_paddle.imaging.luma import BT601
 from elsr_paddle.video.pyav import converts_full_range, primaries_and_transfer
 
 # Numbers of ITU-T H.273, as files store them.
@@ -37,8 +38,8 @@ class _Matrix(NamedTuple):
 _MATRICES = {
     1: _Matrix(1, 0.2126, 0.0722),  # BT.709
     4: _Matrix(4, 0.30, 0.11),      # FCC
-    5: _Matrix(5, 0.299, 0.114),    # BT.470 BG
-    6: _Matrix(5, 0.299, 0.114),    # BT.601
+    5: _Matrix(5, BT601[0], BT601[2]),  # BT.470 BG
+    6: _Matrix(5, BT601[0], BT601[2]),  # BT.601
     7: _Matrix(7, 0.212, 0.087),    # SMPTE 240M
     9: _Matrix(9, 0.2627, 0.0593),  # BT.2020, non-constant luminance
 }
