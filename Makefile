@@ -22,7 +22,7 @@ demo: $(VENV)/.installed-cpu
 	$(RUN) test_video.py --weights $(DEMO_OUT)/stage5/best.safetensors
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -q -n $(WORKERS)
+	$(RUN) -m pytest -q -n $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
@@ -35,5 +35,5 @@ $(VENV)/.installed-cpu: pyproject.toml
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed-cpu
-	$(INSTALL) '.[cpu,opencv,openvino,onnx,dev]'
+	$(INSTALL) '.[cpu,opencv,openvino,onnx,export,app,ray,dev]'
 	touch $@

@@ -101,7 +101,9 @@ def run(*command, cwd, timeout=1200, **environment):
         done = subprocess.run(command, cwd=cwd, env=variables | environment, capture_output=True,
                               text=True, timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        raise StepError(f"{' '.join(command)}: not done after {timeout} s") from error
+        reached = (error.stdout or b"").decode(errors="replace").splitlines()[-10:]
+        lines = [f"{' '.join(command)}: not done after {timeout} s", *reached]
+        raise StepError("\n".join(lines)) from error
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-40:])
         raise StepError(f"{' '.join(command)}: status {done.returncode}\n{tail}")
@@ -239,7 +241,8 @@ def test_sdist(sdist, folder):
     with tarfile.open(sdist) as archive:
         archive.extractall(folder)
     (unpacked,) = folder.glob("elsr_paddle-*")
-    summary = run(python, "-m", "pytest", "-q", "-n", "2", cwd=unpacked).splitlines()[-1]
+    summary = run(python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup",
+                  cwd=unpacked).splitlines()[-1]
     return f"tests of the sdist, Python {version or 'of this environment'}: {summary}"
 
 

@@ -61,20 +61,22 @@ def repeat_clip(source, path, times):
                     "copy", path], check=True)
 
 
+def enlarge(source, output, *network, scale=SCALE):
+    return [sys.executable, ROOT / "upscale.py", source, "-o", output, "--scale", str(scale),
+            *network]
+
+
 def ours(source, output, weights):
-    chosen = ["--weights", weights] if weights else []
-    return [sys.executable, ROOT / "upscale.py", source, "-o", output, "--scale", str(SCALE),
-            *chosen]
+    return enlarge(source, output, *(["--weights", weights] if weights else ["--quality", "fast"]))
 
 
 def luma(source, output, weights):
-    return [sys.executable, ROOT / "upscale.py", source, "-o", output, "--scale", str(SCALE),
-            "--model", "elsr-y"]
+    return enlarge(source, output, "--model", "elsr-y")
 
 
-def ffmpeg(source, output, weights):
+def ffmpeg(source, output, weights, scale=SCALE):
     return ["ffmpeg", "-v", "error", "-i", source, "-vf",
-            f"scale=iw*{SCALE}:ih*{SCALE}:flags=bicubic", "-c:v", "libx264", "-preset", "veryfast",
+            f"scale=iw*{scale}:ih*{scale}:flags=bicubic", "-c:v", "libx264", "-preset", "veryfast",
             "-crf", "20", "-c:a", "copy", output]
 
 

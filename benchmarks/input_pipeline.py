@@ -26,10 +26,10 @@ import numpy as np
 import skimage.data
 
 from elsr_paddle.data.clips import find_clips
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.folders import FolderPairs
 from elsr_paddle.data.pairs import Pairs, pair_writer
 from elsr_paddle.data.patches import PatchBatches
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import write_image
 
 SCALE, HR_PATCH, BATCH = 4, 256, 16

@@ -3,8 +3,16 @@
     python benchmarks/quality.py --benchmarks DIR [--clips DIR] [--json FILE] [--plots DIR]
 
 DIR holds sets as `Set5/HR`, with the published LR files in `Set5/LR_bicubic/X4` where they are;
-the folder of clips holds a folder of frames or a video for each. Prints Markdown; draws costs and
-three photos of scikit-image. Needs no Paddle.
+the folder of clips holds a folder of frames or a video for each. Prints Markdown; draws costs,
+times and three photos of scikit-image. Needs no Paddle.
+
+    python benchmarks/quality.py --benchmarks DIR --times
+
+is over in some minutes: networks of x4 on the sets alone, and the time of a frame on one core.
+
+    python benchmarks/quality.py --benchmarks DIR --clips DIR --real
+
+is about the pictures and films that people have: compressed, noisy, shrunk in other ways.
 """
 
 from __future__ import annotations
@@ -14,9 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from machine import about
+from matplotlib.ticker import FormatStrFormatter
 from skimage.data import astronaut, chelsea, coffee
 
 from elsr_paddle.commands.shared import OUT, PLOTS, Skipped, run
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.evaluation.candidates import (
     Candidate,
     below_bicubic,
@@ -26,14 +36,20 @@ from elsr_paddle.evaluation.candidates import (
     upscalers,
 )
 from elsr_paddle.evaluation.compare import evaluate_image
-from elsr_paddle.evaluation.figures import CostPoint, cost_figure, item_figure
+from elsr_paddle.evaluation.figures import CostAxis, CostPoint, cost_figure, item_figure
+from elsr_paddle.evaluation.frame_times import (
+    REAL_TIME_MS,
+    ROUNDS,
+    FrameTimes,
+    encoder_milliseconds,
+    network_milliseconds,
+)
 from elsr_paddle.evaluation.inspection import EngineError, ValueRange, engine_error, value_ranges
 from elsr_paddle.evaluation.protocol import EvaluationOptions
 from elsr_paddle.evaluation.published import PORT_ON_ITS_CLIP_DB, published
 from elsr_paddle.evaluation.results import BICUBIC, Summary, write_json
 from elsr_paddle.evaluation.stills import find_sets
 from elsr_paddle.evaluation.tables import benchmark_table, clips_table, ranges_table, table
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.networks.zoo import SHIPPED
 
@@ -47,13 +63,21 @@ PHOTOS = {astronaut: (150, 380, 102, 102), chelsea: None, coffee: None}
 
 def main(argv=None):
     args = parse(argv)
+    if args.real:
+        import real_sources
+
+        return real_sources.main(args)
     candidates, skipped = load_candidates(args.weights, args.engine), Skipped()
-    figures = measure(candidates, args, skipped)
+    shown = of_scale(for_matlab(candidates), SCALE)
+    figures = (measure_x4 if args.times else measure)(candidates, args, skipped)
     write_json(args.json, figures.as_dict())
     if COST_SET in figures.stills.get(SCALE, {}):
-        draw_costs(args.plots / "psnr_cost.png", candidates, figures.stills[SCALE][COST_SET])
-    draw_photos(args.plots, of_scale(for_matlab(candidates), SCALE))
-    print(as_markdown(figures))
+        draw_costs(args.plots / "psnr_cost.png", shown, figures.stills[SCALE][COST_SET])
+        if figures.times:
+            draw_times(args.plots / "psnr_ms.png", shown, figures)
+    if not args.times:
+        draw_photos(args.plots, shown)
+    print(as_markdown(figures, candidates))
     return skipped.status()
 
 
@@ -64,6 +88,14 @@ def parse(argv):
     parser.add_argument("--weights", type=Path, default=SHIPPED, metavar="DIR",
                         help="folder of networks (default: those that ship)")
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--times", action="store_true", help="x4 on the sets and the time of a "
+                        "frame alone")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns that a frame is timed in "
+                        f"(default: {ROUNDS}); 0 leaves the times out")
+    parser.add_argument("--real", action="store_true", help="compressed, noisy and badly shrunk "
+                        "pictures and films alone, ringing and flicker")
+    parser.add_argument("--scales", type=int, nargs="+", metavar="S", help="of --real alone")
+    parser.add_argument("--pictures", type=int, metavar="N", help="of --real: the first N alone")
     parser.add_argument("--json", type=Path, default=OUT / "quality.json", metavar="FILE")
     parser.add_argument("--plots", type=Path, default=PLOTS, metavar="DIR")
     return parser.parse_args(argv)
@@ -94,6 +126,7 @@ class Figures:
     stills : dict, scale -> name of the set -> Summary, LR by MATLAB's bicubic
     opencv_cubic : dict, name of the set -> Summary at `SCALE`, LR by OpenCV's cubic
     clips : dict, protocol -> name of the clip -> Summary at `SCALE`
+    times : FrameTimes at `SCALE`; None if nothing was timed
     """
 
     about: str
@@ -101,11 +134,12 @@ class Figures:
     stills: dict[int, dict[str, Summary]]
     opencv_cubic: dict[str, Summary]
     clips: dict[str, dict[str, Summary]]
+    times: FrameTimes | None
 
     def as_dict(self):
         stills = {f"x{scale}": sets for scale, sets in self.stills.items()}
         return {"about": self.about, "networks": self.networks, "stills": stills,
-                "opencv_cubic": self.opencv_cubic, "clips": self.clips}
+                "opencv_cubic": self.opencv_cubic, "clips": self.clips, "times": self.times}
 
 
 def for_matlab(candidates):
@@ -130,7 +164,23 @@ def measure(candidates, args, skipped):
         evaluate_sets(args.benchmarks, of_every_kind, opencv_cubic, skipped)
         if of_every_kind else {},
         measure_clips(args.clips, of_every_kind, skipped) if args.clips else {},
+        measure_times(of_scale(usual, SCALE), args),
     )
+
+
+def measure_x4(candidates, args, skipped):
+    """Of all figures only those that stand beside the time of a frame."""
+    usual = of_scale(for_matlab(candidates), SCALE)
+    stills = evaluate_sets(args.benchmarks, usual, EvaluationOptions(SCALE), skipped)
+    return Figures(about(), [], {SCALE: stills}, {}, {}, measure_times(usual, args))
+
+
+def measure_times(candidates, args):
+    if not (candidates and args.rounds):
+        return None
+    encoder = encoder_milliseconds(coffee(), candidates[-1].engine.upscale)
+    networks = network_milliseconds(candidates, SCALE, args.engine, args.rounds)
+    return FrameTimes(networks, encoder)
 
 
 def measure_clips(folder, candidates, skipped):
@@ -154,12 +204,33 @@ def inspect(candidate, benchmarks):
 
 
 def draw_costs(path, candidates, summary):
-    points = [CostPoint(row.method, row.multiply_adds, row.psnr_db[COST_SET])
-              for row in published(SCALE, [COST_SET])]
-    points += [CostPoint(found.name.upper(), found.multiply_adds,
-                         summary.mean[found.name].psnr_db, ours=True)
-               for found in of_scale(candidates, SCALE) if found.name in summary.mean]
+    points = cost_points(candidates, summary, {found.name: found.multiply_adds
+                                               for found in candidates},
+                         {row.method: row.multiply_adds for row in published(SCALE, [COST_SET])})
     cost_figure(path, points, f"{COST_SET} x{SCALE}, Y: PSNR against cost")
+
+
+def draw_times(path, candidates, figures):
+    """Methods that cannot be timed are left out, but for bicubic, the line across."""
+    times = figures.times.networks
+    points = cost_points(candidates, figures.stills[SCALE][COST_SET], times,
+                         {**times, BICUBIC: None})
+    marks = {f"libx264 veryfast, one frame: {figures.times.encoder:.1f} ms": figures.times.encoder,
+             "30 frames a second": REAL_TIME_MS}
+    axis = CostAxis("milliseconds of one core for a frame, 320×180 → 1280×720 RGB\n"
+                    "(of networks of others: their layers in the engine that runs ours)",
+                    FormatStrFormatter("%g"), marks)
+    cost_figure(path, points, f"{COST_SET} x{SCALE}, Y: PSNR against time", axis)
+
+
+def cost_points(candidates, summary, costs, published_costs):
+    """Published methods and ours, as far as they have a cost (None is one: nothing)."""
+    points = [CostPoint(row.method.replace(", luma", ""), published_costs[row.method],
+                        row.psnr_db[COST_SET], as_published=not row.run_by_us)
+              for row in published(SCALE, [COST_SET]) if row.method in published_costs]
+    return points + [CostPoint(found.name.upper(), costs[found.name],
+                               summary.mean[found.name].psnr_db, ours=True)
+                     for found in candidates if found.name in summary.mean]
 
 
 def draw_photos(folder, candidates):
@@ -170,18 +241,20 @@ def draw_photos(folder, candidates):
         item_figure(folder / f"still_{photo.__name__}.png", title, item, crop)
 
 
-def as_markdown(figures):
-    parameters = {(found.candidate.name, found.candidate.scale):
-                  found.candidate.trained.graph.parameter_count for found in figures.networks}
+def as_markdown(figures, candidates):
+    parameters = {(found.name, found.scale): found.trained.graph.parameter_count
+                  for found in candidates}
     return "\n\n".join([
         figures.about,
-        networks_section(figures.networks),
+        *([networks_section(figures.networks)] if figures.networks else []),
         *(stills_section(f"x{scale}: PSNR on Y in dB / SSIM, LR by MATLAB's bicubic", sets, scale,
                          parameters, comparable=True)
           for scale, sets in figures.stills.items()),
         *([stills_section(f"x{SCALE}, LR by OpenCV's cubic, which does not antialias",
                           figures.opencv_cubic, SCALE, parameters, comparable=False)]
           if figures.opencv_cubic else []),
+        *([times_section(figures, of_scale(for_matlab(candidates), SCALE))]
+          if figures.times else []),
         *clips_section(figures.clips),
         *map(ranges_section, figures.networks),
     ])
@@ -222,6 +295,26 @@ def below(results, network):
                       f"{f.bicubic_db:.2f})" for f in found)
     return (f"- {network.upper()}: not above bicubic on {len(found)} of {total} pictures"
             + (f": {names}" if 0 < len(found) < total else ""))
+
+
+def times_section(figures, candidates):
+    """Every network that was timed, by its time, with its dB on each set."""
+    times, sets = figures.times, figures.stills.get(SCALE, {})
+    rows = [[row.method, row.parameters, row.multiply_adds / 1e6, times.networks[row.method],
+             *(row.psnr_db.get(name) for name in sets),
+             "weights run by us" if row.run_by_us else "as published"]
+            for row in published(SCALE, sets) if row.method in times.networks]
+    rows += [[found.name.upper(), f"{found.trained.graph.parameter_count:,}",
+              found.multiply_adds / 1e6, times.networks[found.name],
+              *(sets[name].mean[found.name].psnr_db for name in sets), "ours"]
+             for found in candidates]
+    headers = ["network", "parameters", "M multiply-adds", "ms", *sets, "dB"]
+    return (f"### The time of a frame, 320x180 x{SCALE}, RGB to RGB, one core\n\n"
+            "Of networks of others the layers are run here, with random weights, by the engine "
+            "that runs ours; what they add to the last layer's output is left out, and ESPCN of "
+            "the edge-SR study is taken to have ReLU. libx264 veryfast needs "
+            f"{times.encoder:.1f} ms for a frame of that size.\n\n"
+            + table(headers, sorted(rows, key=lambda row: row[3])))
 
 
 def clips_section(clips):

@@ -36,6 +36,7 @@ from elsr_paddle.networks.zoo import find
 SCALE = 4
 FRAME = (180, 320)
 FRAMES = [(90, 160), FRAME, (270, 480), (360, 640), (540, 960), (720, 1280), (1080, 1920)]
+LUMA = ("elsr-y", "elsr-m")  # networks on luma, timed on a plane and on a picture in colour
 PORT = "PyTorch eager, as the port runs it"
 GEMM = 1024  # side of the matrices whose product gives the peak
 START = """
@@ -111,9 +112,11 @@ def contestants(graph, frame, threads):
         engine = engine_or_none("elsr", name, threads)
         if engine:
             calls[f"engine {name}"] = partial(engine.upscale, frame)
-    luma = engine_or_none("elsr-y", "auto", threads)
     plane = frame[..., 0].copy()  # as a decoder gives it, not every third byte of a picture
-    calls[f"elsr-y, engine {luma.name}, plane"] = partial(luma.upscale_plane, plane)
+    for model in LUMA:
+        luma = engine_or_none(model, "auto", threads)
+        calls[f"{model}, engine {luma.name}, plane"] = partial(luma.upscale_plane, plane)
+        calls[f"{model}, engine {luma.name}, picture"] = partial(luma.upscale, frame)
     calls.update(torch_calls(graph, frame, threads))
     calls["OpenCV bicubic"] = lambda: cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC)
     calls["OpenCV Lanczos"] = lambda: cv2.resize(frame, size, interpolation=cv2.INTER_LANCZOS4)
@@ -252,6 +255,18 @@ def frames_table(threads, result):
         ratios = [ratio(milliseconds.get(other), middle) for other in (PORT, "engine openvino")]
         yield (f"| {name} | {middle:.2f} | {min(result['frames'][name]):.2f} | "
                f"{' | '.join(ratios)} | {middle / floor:.2f} |")
+    yield from colour_lines(result["frames"])
+
+
+def colour_lines(frames):
+    """What a picture in colour costs a network on luma, against its plane."""
+    for name, times in frames.items():
+        plane, is_picture = frames.get(name.replace(", picture", ", plane")), ", picture" in name
+        if is_picture:
+            middle = statistics.median(own / other for own, other in zip(times, plane))
+            least = min(times) / min(plane)
+            yield (f"\n{name} takes {middle:.2f} times its plane (median of the rounds; of the "
+                   f"minima {least:.2f})")
 
 
 def ratio(other, value):

@@ -28,12 +28,7 @@ from pathlib import Path
 import numpy as np
 
 SCALE, PATCH, BATCH = 4, 36, 16
-SHAPES = {  # name -> network and its options
-    "elsr": ("elsr", {}),
-    "elsr-y": ("elsr-y", {}),
-    "16 wide, 6 hidden": ("elsr-y", {"width": 16, "depth": 6}),
-    "32 wide, 5 hidden": ("elsr-y", {"width": 32, "depth": 5}),
-}
+NETWORKS = ("elsr", "elsr-y", "elsr-m", "elsr-l")
 ROUND_SECONDS = 0.5  # of one way, at least
 
 
@@ -50,12 +45,12 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--expansion", type=int, default=64, help="of the linear blocks; 0: plain")
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure as JSON")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.child:
-        print(json.dumps([measure(name, args) for name in args.shapes]))
+        print(json.dumps([measure(name, args) for name in args.networks]))
         return
     rows = [row for threads in args.threads for row in run_child(args, threads)]
     print(table(rows))
@@ -66,7 +61,7 @@ def main(argv=None):
 def run_child(args, threads):
     """The rows measured on a number of threads, by a process that knows no other number."""
     command = [sys.executable, __file__, "--child", "--threads", str(threads), "--rounds",
-               str(args.rounds), "--expansion", str(args.expansion), "--shapes", *args.shapes]
+               str(args.rounds), "--expansion", str(args.expansion), "--networks", *args.networks]
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -120,8 +115,7 @@ def trainer(name, expansion, kernels):
 
     stage = replace(STAGES[3], scale=SCALE, hr_patch=SCALE * PATCH, batch_size=BATCH, loss="l1",
                     expansion=expansion)
-    model, config = SHAPES[name]
-    network = build(model, {"scale": SCALE, **config})
+    network = build(name, {"scale": SCALE})
     return Trainer(Run(stage, network, Path(tempfile.gettempdir()), kernels=kernels))
 
 
@@ -134,8 +128,7 @@ def torch_step(name, expansion, threads):
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model, config = SHAPES[name]
-    network = build(model, {"scale": SCALE, **config})
+    network = build(name, {"scale": SCALE})
     trained = TorchNetwork(network.graph, expansion)
     optimizer = torch.optim.Adam(trained.parameters, 1e-3, foreach=True)
     average = [tensor.detach().clone() for tensor in trained.effective().values()]

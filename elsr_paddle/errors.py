@@ -6,7 +6,8 @@ from importlib import import_module
 from types import ModuleType
 
 # Module -> the name that pip knows it by, where they differ.
-_PACKAGES = {"cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml"}
+_PACKAGES = {"cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml",
+             "ai_edge_litert": "ai-edge-litert"}
 
 
 class InputError(ValueError):

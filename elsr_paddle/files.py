@@ -7,6 +7,8 @@ import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+PIPE = Path("-")  # stands for standard input, or standard output
+
 # Files that are taken for videos where only the name tells.
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",

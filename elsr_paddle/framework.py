@@ -25,8 +25,8 @@ except ModuleNotFoundError as error:
         "an NVIDIA GPU install `paddlepaddle-gpu` as https://www.paddlepaddle.org.cn/install says"
     ) from error
 
-__all__ = ["device_named", "make_deterministic", "on_device", "paddle", "select_device",
-           "synchronize", "use_tf32", "wait_for_all"]
+__all__ = ["device_named", "make_deterministic", "mean_over_processes", "on_device", "paddle",
+           "select_device", "synchronize", "use_tf32", "wait_for_all"]
 
 
 def device_named(name=None):
@@ -117,6 +117,20 @@ def synchronize():
     """
     if paddle.device.get_device() != "cpu":
         paddle.device.synchronize()
+
+
+def mean_over_processes(tensor):
+    """The mean of a tensor over all processes of a distributed run; alone, the tensor itself.
+
+    Parameters
+    ----------
+    tensor : Tensor of equal shape in each of them; its memory is used.
+    """
+    processes = paddle.distributed.get_world_size()
+    if processes == 1:
+        return tensor
+    paddle.distributed.all_reduce(tensor)
+    return tensor / processes
 
 
 def wait_for_all(event):

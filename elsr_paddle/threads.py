@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import queue
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 _END = object()
 _PATIENCE = 0.1  # seconds between two looks at whether the consumer has gone
@@ -45,7 +47,7 @@ def ordered_map(function, items, *, workers, ahead=None, weight=None, budget=mat
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def ahead(items, depth):
+def ahead(items, depth, leave=None):
     """Yield `items`, worked out by a thread of its own that runs at most `depth` items ahead.
 
     Put around each stage of a chain of generators it makes them overlap, as far as they release
@@ -55,6 +57,7 @@ def ahead(items, depth):
     ----------
     items : iterable, used by the new thread alone; a generator is closed there.
     depth : int, items that may wait.
+    leave : callable, called when no more items are wanted: ends a wait of `items` for a source.
 
     Yields
     ------
@@ -75,7 +78,27 @@ def ahead(items, depth):
             yield item
     finally:
         gone.set()
+        if leave:
+            leave()
         thread.join()
+
+
+@contextmanager
+def ordinary():
+    """Leave no thread of this process a real-time one that was none before.
+
+    SVT-AV1 gives its threads and the caller's the highest priority wherever it may, as for root in
+    a container. They then take the processors from all other programs, and from our own threads.
+    """
+    tasks = Path("/proc/self/task")  # of Linux
+    watched = tasks.exists() and os.sched_getscheduler(0) == os.SCHED_OTHER
+    try:
+        yield
+    finally:
+        for thread in tasks.iterdir() if watched else ():
+            with suppress(ProcessLookupError):
+                if os.sched_getscheduler(int(thread.name)) in (os.SCHED_FIFO, os.SCHED_RR):
+                    os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
 
 
 def _produce(items, waiting, gone):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut, coffee
 
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.pairs import pair_writer
 from elsr_paddle.enlarge.sizes import Target, Upscaler
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.networks import NETWORKS
 from elsr_paddle.networks.network import Network
 from elsr_paddle.networks.weights import Trained, save_tensors
@@ -79,7 +79,7 @@ def folder_from():
 class NearestEngine:
     """An engine whose output is known: every pixel becomes a square of its colour."""
 
-    name, model_name, reason = "nearest", "nearest", ""
+    name, model_name, reason, fingerprint = "nearest", "nearest", "", "nearest"
 
     def __init__(self, scale, channels, direct):
         self.scale, self.channels, self.direct = scale, channels, direct

@@ -1,10 +1,11 @@
 """Make odd films with the ffmpeg command, enlarge them, and compare with what ffmpeg itself reads.
 
-    python tests/odd_films.py [FIRST [COUNT]]
+    python tests/odd_films.py [FIRST [COUNT [segments]]]
 
 Every container that FFmpeg writes here x codec x B-frames x rate x start x sound, and clocks that
 are joined or wrap. Each film flashes and beeps at once. The frames, their times, the length of the
-sound and the flash against the beep must be those of ffmpeg's own decoding.
+sound and the flash against the beep must be those of ffmpeg's own decoding. With `segments`, each
+film is enlarged in segments and in one piece, without loss, and both must be the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from elsr_paddle.enlarge.video import transcode
 
 _FLASH = "between(t,0.48,0.8)"  # when the picture is white and the sound loud, in seconds
 _LENGTH = 1.2  # seconds
+_SEGMENT = 0.4  # seconds
 _WHITE = 200  # level of luma
 _WRAP = 2**33 / 90000  # seconds, where the clock of a transport stream starts again from zero
 _TICK = 0.0025  # seconds: Matroska and FLV count milliseconds, and two roundings may meet
@@ -156,6 +158,50 @@ def check(film, folder, upscaler, suffix=".mkv"):
     return _differences(film, look(reference), look(output), outcome), outcome.warnings
 
 
+def check_segments(film, folder, upscaler, suffix=".mkv"):
+    """Make a film, and enlarge it without loss in one piece and in segments.
+
+    Returns
+    -------
+    list of str, in which times, pictures, sound or warnings differ; and the warnings.
+    """
+    source = folder / f"film{film.suffix}"
+    film.make(source)
+    codec = {".mkv": {"codec": "ffv1"}, ".mp4": {"crf": 0}}[suffix]
+    whole, parted = (folder / f"{name}{suffix}" for name in ("whole", "parted"))
+    one = transcode(source, whole, upscaler, segment=0, **codec)
+    several = transcode(source, parted, upscaler, segment=_SEGMENT, **codec)
+    found = [] if several.segments > 1 else [f"{several.segments} segments"]
+    if vars(one) != {**vars(several), "segments": 0}:
+        found.append(f"{vars(several)} for {vars(one)}")
+    return found + differing(whole, parted), one.warnings
+
+
+def differing(whole, parted):
+    """In which of times, pictures, sound and the rest two films differ, as a list of str."""
+    one, other = contents(whole), contents(parted)
+    return [f"{name} differ" for name in one if one[name] != other[name]]
+
+
+def contents(path):
+    """Times of frames and of decoding, checksums of pictures, and packets of all other streams."""
+    found = {"pictures": [], "frame times": [], "decoding times": [], "other packets": []}
+    with av.open(str(path)) as file:
+        video = file.streams.video[0].index
+        for packet in file.demux():
+            if packet.stream.index != video and packet.size:
+                found["other packets"].append(
+                    (packet.stream.index, packet.pts, packet.dts, packet.duration, bytes(packet)))
+            elif packet.stream.index == video:
+                found["decoding times"] += [packet.dts] if packet.size else []
+                for frame in packet.decode():
+                    found["frame times"].append(frame.pts)
+                    found["pictures"].append(hash(frame.to_ndarray().tobytes()))
+        found["length"] = file.duration
+    found["other packets"].sort()  # streams may take turns in another order
+    return found
+
+
 def _differences(film, expected, seen, outcome):
     length = 1 / Fraction(film.rate)
     found = []
@@ -182,18 +228,21 @@ def _differences(film, expected, seen, outcome):
     return found
 
 
-def main(first=0, count=None):
+def main(first=0, count=None, kind=""):
     from conftest import NearestEngine
 
     from elsr_paddle.enlarge.sizes import Target, Upscaler
 
     upscaler = Upscaler(lambda scale: NearestEngine(scale, 3, False), (2,), Target(2), 2**24)
     chosen = list(films())[first:None if count is None else first + count]
+    compare = check_segments if kind else check
     bad, unmade, begin = 0, 0, time.perf_counter()
     for number, film in enumerate(chosen, first):
+        deep = film.codec == "prores_ks"  # H.264 in MP4 keeps no ten bits without loss
+        suffix = (".mkv", ".mp4")[number % 2 and not (kind and deep)]
         with tempfile.TemporaryDirectory() as folder:
             try:
-                found, warnings = check(film, Path(folder), upscaler, (".mkv", ".mp4")[number % 2])
+                found, warnings = compare(film, Path(folder), upscaler, suffix)
             except CalledProcessError as error:
                 unmade += 1
                 print(number, film, "ffmpeg does not make it:", error.stderr.strip()[-100:])
@@ -207,4 +256,5 @@ def main(first=0, count=None):
 
 
 if __name__ == "__main__":
-    sys.exit(bool(main(*map(int, sys.argv[1:]))))
+    numbers, kind = sys.argv[1:3], sys.argv[3:]
+    sys.exit(bool(main(*map(int, numbers), *kind)))

@@ -59,7 +59,7 @@ def test_the_cost_of_a_network_is_that_of_the_paper(weights):
     _, elsr, elsr_y = load_candidates(weights, "numpy")
     assert elsr.multiply_adds == 195_955_200  # 3,402 weights of kernels x 57,600 pixels
     assert elsr.as_dict()["parameters"] == 3_474
-    assert elsr_y.multiply_adds == 57_600 * 9 * (10 + 100 + 100 + 160)
+    assert elsr_y.multiply_adds == 57_600 * 9 * (8 + 4 * 64 + 128)
 
 
 def test_a_candidate_stands_in_json_with_all_that_it_is(weights):

@@ -9,9 +9,9 @@ from skimage.data import coffee
 
 from elsr_paddle.commands import test as command
 from elsr_paddle.data import demo
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.protocol import PROTOCOLS, score
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import write_image
 from elsr_paddle.imaging.resize import imresize
 from elsr_paddle.networks import zoo

@@ -10,9 +10,9 @@ from skimage.data import coffee
 
 from elsr_paddle.commands import test_video as command
 from elsr_paddle.data import demo
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.errors import InputError
-from elsr_paddle.evaluation.protocol import PROTOCOLS, score
-from elsr_paddle.imaging.degrade import make_pair
+from elsr_paddle.evaluation.protocol import PROTOCOLS, flicker, score
 from elsr_paddle.imaging.io import write_image
 from elsr_paddle.imaging.resize import imresize
 from elsr_paddle.networks.weights import save_tensors
@@ -79,12 +79,22 @@ def test_a_clip_gives_scores_per_frame_gifs_of_their_own_frames_and_counted_spee
     check_gifs(tested / "out", pairs)
     found = json.loads((tested / "out/test_video.json").read_text())
     assert set(found["mean"]) == {"bicubic", "elsr"} and len(found["items"]) == 4
+    check_flicker(found, pairs)
     assert (found["speed"]["lr_width"], found["speed"]["lr_height"]) == (20, 15)
     for name in ("network", "image_to_image", "file_to_file"):
         speed = found["speed"][name]
         assert speed["frames"] == 4 and speed["fps"] == pytest.approx(1 / speed["median_seconds"])
     assert {path.name for path in (tested / "plots").iterdir()} == {"architecture.png",
                                                                     "psnr_frames.png"}
+
+
+def check_flicker(found, pairs):
+    assert found["items"][0]["elsr"]["flicker_db"] is None
+    (lr, hr), (next_lr, next_hr) = pairs[:2]
+    expected = flicker((hr, next_hr), (nearest(lr), nearest(next_lr)), PROTOCOLS["y"], scale=4)
+    assert found["items"][1]["elsr"]["flicker_db"] == expected
+    later = [item["bicubic"]["flicker_db"] for item in found["items"][1:]]
+    assert found["mean"]["bicubic"]["flicker_db"] == pytest.approx(np.mean(later))
 
 
 def check_csv(path, pairs):
@@ -94,6 +104,7 @@ def check_csv(path, pairs):
     for row, (lr, hr) in zip(rows, pairs):
         expected = score(hr, nearest(lr), PROTOCOLS["y"], scale=4)
         assert float(row["elsr_psnr_db"]) == expected.psnr_db
+    assert [bool(row["elsr_flicker_db"]) for row in rows] == [False, True, True, True]
 
 
 def check_gifs(folder, pairs):

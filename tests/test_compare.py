@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.compare import (
     evaluate_frames,
@@ -15,7 +16,6 @@ from elsr_paddle.evaluation.compare import (
 )
 from elsr_paddle.evaluation.protocol import PROTOCOLS, EvaluationOptions, score
 from elsr_paddle.evaluation.stills import Still, find_sets, find_stills
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import write_image
 from elsr_paddle.imaging.metrics import psnr
 from elsr_paddle.imaging.resize import imresize, opencv_cubic

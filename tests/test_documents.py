@@ -8,8 +8,11 @@ import pytest
 from elsr_paddle.networks import NETWORKS, build
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("", "prepare", "train", "train --model elsr-y", "test", "test-video", "models", "info")
-FLAGS_OF_OTHERS = {"--nproc_per_node", "--backend"}  # of Paddle's launcher
+COMMANDS = ("", "prepare", "train", "train --model elsr-y", "test", "test-video", "models", "info",
+            "export", "import --model espcn", "app")
+FLAGS_OF_OTHERS = {"--nproc_per_node", "--backend",  # of Paddle's launcher
+                   "--vo", "--glsl-shaders",  # of mpv
+                   "--dir"}  # of Wasmtime
 
 
 def figures(text):
@@ -51,6 +54,7 @@ def flags(run_python):
 
 @pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md",
                                       "docs/ai-studio.md", "docs/old-film.md", "docs/engineers.md",
+                                      "docs/deploy.md", "docs/pipes.md", "docs/players.md",
                                       "elsr_paddle/weights/README.md", "benchmarks/ablation.md"])
 def test_every_flag_that_a_document_names_exists(document, flags):
     text = (ROOT / document).read_text(encoding="utf-8")

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.errors import InputError, needs
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.resize import opencv_cubic
 
 

@@ -119,5 +119,6 @@ def test_no_picture_needs_opencv(tmp_path, run_python, model):
             f"    upscale(f'{tmp_path}/{{name}}', '{tmp_path}/out', model='{model}')")
     done = run_python("-c", code)
     assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "out" / "a.png").size == (256, 192)
-    assert Image.open(tmp_path / "out" / "gray.png").mode == "L"
+    with Image.open(tmp_path / "out" / "a.png") as colour, \
+            Image.open(tmp_path / "out" / "gray.png") as gray:
+        assert (colour.size, gray.mode) == ((256, 192), "L")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation import figures as report
@@ -148,6 +149,20 @@ def test_the_cost_figure_names_every_method_and_keeps_labels_apart(tmp_path, dra
     assert all(axis.bbox.contains(*box.max) and axis.bbox.contains(*box.min) for box in boxes)
 
 
+def test_a_cost_may_be_a_time_with_lines_that_labels_keep_clear_of(tmp_path, drawn):
+    axis = report.CostAxis("milliseconds", FormatStrFormatter("%g"), {"real time": 33.3})
+    points = [report.CostPoint("slow", 31, 28.1), report.CostPoint("fast", 2, 27.4, ours=True),
+              report.CostPoint("paper", 30, 27.0, as_published=True)]  # fmt: skip
+    report.cost_figure(tmp_path / "times.png", points, "title", axis)
+    (axes,) = drawn[0].axes
+    assert axes.get_xlabel() == "milliseconds"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "ours", "others, their weights run by us", "others, as published"]
+    boxes = [label.get_window_extent() for label in axes.texts]
+    assert len(boxes) == 4
+    assert all(box.count_overlaps(boxes) == 1 for box in boxes)
+
+
 def test_the_cost_figure_needs_a_cost(tmp_path):
-    with pytest.raises(InputError, match="multiply-adds"):
+    with pytest.raises(InputError, match="a method with a cost"):
         report.cost_figure(tmp_path / "costs.png", [report.CostPoint("bicubic", None, 26.0)])

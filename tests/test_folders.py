@@ -9,13 +9,13 @@ from PIL import Image
 from skimage.data import astronaut
 
 from elsr_paddle.data.clips import find_clips, find_reds
+from elsr_paddle.data.degradations import DEGRADATIONS, make_pair
 from elsr_paddle.data.folders import LOCAL, FolderPairs, lr_of_window, open_folder
 from elsr_paddle.data.pairs import Pairs
 from elsr_paddle.data.patches import PatchBatches
 from elsr_paddle.data.prepare import prepare
 from elsr_paddle.data.recipe import Recipe
 from elsr_paddle.errors import InputError
-from elsr_paddle.imaging.degrade import DEGRADATIONS, make_pair
 from elsr_paddle.imaging.io import write_image
 from elsr_paddle.networks import build
 from elsr_paddle.training.fit import fit

@@ -208,7 +208,8 @@ def test_a_reader_that_goes_early_is_no_traceback():
 def test_everything_imported_is_declared():
     text = (ROOT / "pyproject.toml").read_text().lower()
     package_of = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image",
-                  "paddle": "paddlepaddle", "yaml": "pyyaml"}  # fmt: skip
+                  "paddle": "paddlepaddle", "yaml": "pyyaml",
+                  "ai_edge_litert": "ai-edge-litert"}  # fmt: skip
     used = {name.split(".")[0] for path in MODULES for name in imported(path)}
     foreign = used - set(sys.stdlib_module_names) - {"elsr_paddle", "__future__"}
     missing = {name for name in foreign if package_of.get(name, name) not in text}

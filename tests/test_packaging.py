@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from elsr_paddle.export.formats import FORMATS
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -54,19 +56,22 @@ def test_a_package_of_several_builds_comes_with_its_own_extra_only(several_build
 
 
 def packages_named_as_missing():
-    """(module, extra) of every call of `needs` in the package; the extra may be empty."""
+    """(module, extra) of every call of `needs`, and of every format; the extra may be empty."""
     for path in (ROOT / "elsr_paddle").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "needs":
                 values = [*node.args, *(keyword.value for keyword in node.keywords)]
                 module, *extra = map(ast.literal_eval, values)
                 yield module, "".join(extra)
+    for kind in FORMATS.values():
+        yield from kind.requires.items()
 
 
 @pytest.mark.parametrize(("module", "extra"), sorted(set(packages_named_as_missing())))
 def test_the_install_that_an_error_names_brings_the_missing_package(module, extra):
     package = {"cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml",
-               "paddle": "paddlepaddle"}.get(module.partition(".")[0], module)  # fmt: skip
+               "paddle": "paddlepaddle", "ai_edge_litert": "ai-edge-litert"}.get(
+                   module.partition(".")[0], module)  # fmt: skip
     assert package in {one.name for one in (EXTRAS[extra] if extra else BASE)}
 
 

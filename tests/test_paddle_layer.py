@@ -22,13 +22,17 @@ def elsr(scale=4, expansion=0, **config):
     return PaddleNetwork(build("elsr", {"scale": scale, **config}), expansion)
 
 
+def count(name):
+    return build(name, {}).graph.parameter_count
+
+
 def lr_tensor(height=9, width=11):
     values = np.random.default_rng(0).random((1, 3, height, width), np.float32)
     return paddle.to_tensor(values)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if count(name) < 300_000])
 def test_the_layer_computes_what_the_operations_say(name, scale, trained, noise):
     given = trained(name, scale=scale)
     image = noise(7, 9, given.channels)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.pairs import Pairs, pair_writer
 from elsr_paddle.data.patches import BLOCK_ROWS, GROUP_BLOCKS, PatchBatches, block_shuffle, turn
 from elsr_paddle.errors import InputError
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.resize import imresize
 
 

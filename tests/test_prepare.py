@@ -13,11 +13,11 @@ import pytest
 from skimage.data import astronaut
 
 from elsr_paddle.data.clips import Clip, Frame, find_clips
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.pairs import Pairs
 from elsr_paddle.data.prepare import detail, ensure_reds, frame_pairs, patch_corners, prepare
 from elsr_paddle.data.recipe import Job, Recipe
 from elsr_paddle.errors import InputError
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import write_image
 from elsr_paddle.imaging.resize import imresize
 
@@ -460,3 +460,20 @@ def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, run_python):
     finally:
         closed.chmod(0o755)
     assert line == f"error: {closed}: Permission denied"
+
+
+def test_each_patch_is_made_by_every_draw_of_a_degradation(two_clips):
+    pictures = Frame(0, frame(0))
+    one, three = (list(frame_pairs(pictures, Recipe((2,), "blur_noise", hr_patch=32, draws=draws)))
+                  for draws in (1, 3))
+    drawn = {}
+    for _, lr, hr in three:
+        drawn.setdefault(hr.tobytes(), []).append(lr.tobytes())
+    assert len(one) == 6
+    assert all(len(set(drawn[hr.tobytes()])) == 3 for _, _, hr in one)
+    assert all(drawn[hr.tobytes()][0] == lr.tobytes() for _, lr, hr in one)
+
+
+def test_draws_need_patches():
+    with pytest.raises(InputError, match="--hr-patch beside --draws"):
+        Recipe(draws=2)

@@ -46,8 +46,8 @@ def test_the_script_gives_tables_figures_and_the_picture_of_costs(
     tmp_path, run_python, weights, sets, clips
 ):
     done = run_python("-c", SCRIPT, "--benchmarks", sets, "--clips", clips,
-                      "--weights", weights, "--engine", "numpy", "--json", tmp_path / "all.json",
-                      "--plots", tmp_path / "plots")  # fmt: skip
+                      "--weights", weights, "--engine", "numpy", "--rounds", "0", "--json",
+                      tmp_path / "all.json", "--plots", tmp_path / "plots")  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "all.json").read_text())
     assert [network["file"] for network in found["networks"]] == [
@@ -69,3 +69,42 @@ def test_the_script_gives_tables_figures_and_the_picture_of_costs(
     assert len(found["clips"]["port"]["pan"]["items"]) == 2  # every 4th
     assert "ELSR: not above bicubic on 2 of 2 pictures" in done.stdout
     assert "psnr_cost.png" in {path.name for path in (tmp_path / "plots").iterdir()}
+
+
+def test_the_times_alone_are_told_beside_the_db(tmp_path, run_python, weights, sets):
+    pytest.importorskip("onnxruntime", reason="needs an engine that compiles nothing")
+    done = run_python("-c", SCRIPT, "--benchmarks", sets, "--times", "--weights", weights,
+                      "--engine", "onnxruntime", "--rounds", "1", "--json", tmp_path / "all.json",
+                      "--plots", tmp_path / "plots")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert set(found["stills"]) == {"x4"} and not found["clips"]
+    times = found["times"]
+    assert {"elsr", "elsr-y", "ETDS-M", "ECBSR-M4C16"} <= times["networks"].keys()
+    assert times["encoder"] > 0 < min(times["networks"].values())
+    section = next(part for part in done.stdout.split("### ") if part.startswith("The time of"))
+    assert f"{times['networks']['ETDS-M']:.2f}" in section
+    assert "ELSR-ALIASED" not in section
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"psnr_cost.png",
+                                                                      "psnr_ms.png"}
+
+
+def test_families_stand_side_by_side_with_the_db_of_the_weights_given(
+    tmp_path, run_python, trained, sets
+):
+    pytest.importorskip("onnxruntime", reason="needs an engine that compiles nothing")
+    pytest.importorskip("paddle", reason="whose layers give the dB")
+    made = trained("espcn", scale=3, activation="gelu")
+    save_tensors(tmp_path / "espcn.safetensors", made.graph.arrays, made.metadata)
+    done = run_python("-c", SCRIPT.replace("quality.py", "networks.py"), "--scale", "3",
+                      "--benchmarks", sets, "--weights", tmp_path / "espcn.safetensors",
+                      "--engines", "onnxruntime", "--slowest", "2.5", "--rounds", "1",
+                      "--plot", tmp_path / "networks.png")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
+            for line in done.stdout.splitlines() if line.startswith("|")}
+    assert rows["espcn, activation gelu"][0] == f"{made.graph.parameter_count:,}"
+    assert float(rows["espcn, activation gelu"][2]) > 0  # dB on Set14
+    assert rows["edsr-baseline"][2:] == ["-", "-"]  # no weights, and too slow to be timed here
+    assert float(rows["fsrcnn"][3]) > 0  # frames/s
+    assert (tmp_path / "networks.png").is_file()

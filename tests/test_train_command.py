@@ -46,7 +46,7 @@ def test_flags_replace_values_of_every_stage_asked_for():
 
 def test_each_network_has_its_own_flags_and_no_other_s():
     (run,) = runs("--stage", "3", "--model", "espcn", "--scale", "3", "--activation", "gelu")
-    assert run.network.config == {"scale": 3, "activation": "gelu"}
+    assert run.network.config == {"scale": 3, "activation": "gelu", "colour": "y"}
     with pytest.raises(InputError, match="unrecognized arguments: --width 8"):
         runs("--stage", "3", "--model", "espcn", "--width", "8")
     with pytest.raises(InputError, match="expected a network of elsr, .* but got 'espnc'"):
@@ -74,8 +74,8 @@ def test_a_file_of_options_stands_in_for_flags_and_flags_win(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("loss: l3", "expected loss to be one of l1, l2"),
-     ("colour: red", "options that do not exist: colour"),
+    [("loss: l3", "expected a loss of l1, l2"),
+     ("tint: red", "options that do not exist: tint"),
      ("model: espcn\nwidth: 6", "options that espcn does not have: width"),
      ("model: espnc", "expected a network of"),
      ("amp: maybe", "expected amp to be one of True, False")],
@@ -103,6 +103,14 @@ def test_the_options_of_an_earlier_run_make_it_again(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(run.options()))
     assert runs("--config", path) == [run]
+
+
+def test_a_deep_network_takes_a_share_of_the_rows_learning_rate_and_a_flag_wins():
+    (paper,), (deep,) = runs("--stage", 3), runs("--stage", 3, "--model", "elsr-m")
+    (given,) = runs("--stage", 3, "--model", "elsr-m", "--learning-rate", 1e-4)
+    assert paper.stage.learning_rate == STAGES[3].learning_rate
+    assert deep.stage.learning_rate == STAGES[3].learning_rate / 4
+    assert given.stage.learning_rate == 1e-4
 
 
 def test_progress_as_json_is_all_that_stdout_carries(tmp_path, training_data, capsys):

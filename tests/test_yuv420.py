@@ -31,7 +31,7 @@ def test_planes_are_those_of_the_rgb_picture(engine_of, noise, matrix, full, sca
     engine, graph = engine_of("elsr", scale)
     colour = Colour(matrix=matrix, primaries=2, transfer=2, full=full, bits=8).from_rgb()
     run = engine.yuv420(colour, left)
-    for size in ((1, 1), (7, 1), (33, 47)):
+    for size in ((1, 1), (7, 1), (33, 47), (3, 1603)):
         image = noise(*size, 3)
         planes = evaluate(graph, image) @ colour[:, :3].T + colour[:, 3]
         rows = (planes[0::2, :, 1:] + planes[1::2, :, 1:]) / 2

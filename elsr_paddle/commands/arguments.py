@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -86,6 +87,14 @@ def _parser_of(field):
             raise argparse.ArgumentTypeError(f"expected {expected} but got {text!r}") from None
 
     return parse
+
+
+def size(text: str) -> tuple[int, int]:
+    """Width and height of the text of a flag, such as 1920x1080."""
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text.lower())
+    if not match or "0" in match.groups():
+        raise argparse.ArgumentTypeError(f"expected a size such as 1920x1080 but got {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def given_options(args: argparse.Namespace, kind: type) -> dict[str, Any]:

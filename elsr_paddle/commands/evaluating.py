@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elsr_paddle.commands.arguments import add_options, given_options
 from elsr_paddle.commands.shared import OUT, PLOTS, warn
+from elsr_paddle.commands.variations import add_variations, variations
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.protocol import EvaluationOptions
 from elsr_paddle.networks import NETWORKS, zoo
@@ -17,6 +18,7 @@ from elsr_paddle.networks.weights import Trained, read
 
 if TYPE_CHECKING:
     from elsr_paddle.evaluation.candidates import Candidate
+    from elsr_paddle.evaluation.report import Report
 
 SCALE = 4  # of the network where neither flags nor weights tell
 
@@ -35,6 +37,7 @@ def add_evaluation_flags(parser: argparse.ArgumentParser, name: str) -> None:
     network.add_argument("--engine", default="eager", help="what runs the network (default: "
                          "%(default)s, the Paddle layer itself)")
     network.add_argument("--device", help="cpu, gpu, gpu:1, ... (default: the engine's choice)")
+    add_variations(network)
     add_options(parser.add_argument_group("evaluation"), EvaluationOptions, without=("scale",))
     output = parser.add_argument_group("output")
     output.add_argument("--plots", type=Path, default=PLOTS, help="folder of the pictures "
@@ -42,6 +45,21 @@ def add_evaluation_flags(parser: argparse.ArgumentParser, name: str) -> None:
     output.add_argument("--json", type=Path, default=OUT / f"{name}.json", metavar="FILE",
                         help="every figure as JSON; a PSNR of null is infinite "
                         "(default: %(default)s)")
+    output.add_argument("--report", type=Path, metavar="FILE.html", help="a page with a slider "
+                        "between bicubic and the network, for the first pictures or seconds")
+
+
+def begin_report(args: argparse.Namespace, candidates: Sequence[Candidate]) -> Report | None:
+    """The page that --report asks for, still empty; None without it."""
+    if not args.report:
+        return None
+    from elsr_paddle.evaluation.report import Report
+
+    options = evaluation_options(args, candidates[0].scale)
+    names = " and ".join(found.name for found in candidates)
+    return Report(f"{names} x{options.scale} beside bicubic",
+                  f"Pictures were made small ({options.lr_kind}) and enlarged {options.scale} "
+                  f"times. dB are PSNR against the original, protocol {options.protocol}.")
 
 
 def evaluation_options(args: argparse.Namespace, scale: int | None = None) -> EvaluationOptions:
@@ -52,7 +70,7 @@ def evaluation_options(args: argparse.Namespace, scale: int | None = None) -> Ev
     args : argparse.Namespace
     scale : int, of the network; None takes the flag's, or `SCALE`.
     """
-    scales = (scale, args.scale, SCALE)
+    scales = (scale, args.scale, 2 if args.passes > 1 else SCALE)
     chosen = next(value for value in scales if value is not None)
     return EvaluationOptions(**{**given_options(args, EvaluationOptions), "scale": chosen})
 
@@ -156,9 +174,9 @@ def load_candidate(trained: Trained, args: argparse.Namespace) -> Candidate:
     from elsr_paddle.evaluation.candidates import make_candidate
     from elsr_paddle.evaluation.network_figure import network_figure
 
-    options = EngineOptions(engine=args.engine, device=args.device)
+    options = EngineOptions(engine=args.engine, device=args.device, **variations(args))
     candidate = make_candidate(trained.network.name, trained, options)
-    print(f"weights {trained.path} ({candidate.name} x{trained.scale}) for {trained.degradation} "
+    print(f"weights {trained.path} ({candidate.name} x{candidate.scale}) for {trained.degradation} "
           f"LR, engine {candidate.engine.name} on {candidate.engine.device}, "
           f"protocol {evaluation_options(args).protocol}")
     suffix = "" if candidate.name == "elsr" else f"_{candidate.name}"

@@ -16,8 +16,11 @@ COMMANDS = {
     "train": "train a network in stages",
     "test": "test a network on stills",
     "test-video": "test a network on a clip",
+    "export": "write a network for other runtimes",
     "models": "list the networks and the weights that are there",
     "info": "tell what a file of weights holds",
+    "import": "turn a checkpoint of PyTorch into a file of weights",
+    "app": "enlarge on a page in the browser",
 }
 
 
@@ -25,7 +28,8 @@ def main(argv: list[str] | None = None) -> int | None:
     """Run the command that the first argument names; without one, enlarge."""
     argv = sys.argv[1:] if argv is None else argv
     name = argv[0] if argv and argv[0] in COMMANDS else "enlarge"
-    module = import_module(f"elsr_paddle.commands.{name.replace('-', '_')}")
+    file = "import_" if name == "import" else name.replace("-", "_")  # a keyword names no module
+    module = import_module(f"elsr_paddle.commands.{file}")
     return module.main(argv[name != "enlarge":])
 
 

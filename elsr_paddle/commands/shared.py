@@ -58,6 +58,18 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 
 
+def say(text: str) -> None:
+    """Tell a person, on a line of its own beside any progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
+
+
+def say_of(source: Path, text: str) -> None:
+    """Tell a person of an input."""
+    say(f"{source}: {text}")
+
+
 class Skipped:
     """What could not be read: told at once in a line each, and counted at the end."""
 

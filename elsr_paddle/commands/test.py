@@ -9,6 +9,7 @@ from elsr_paddle.commands.arguments import Parser
 from elsr_paddle.commands.evaluating import (
     about,
     add_evaluation_flags,
+    begin_report,
     choose_every_kind,
     choose_trained,
     evaluation_options,
@@ -27,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     candidates = [load_candidate(trained, args) for trained in _choose(args)]
     options, skipped = evaluation_options(args, candidates[0].scale), Skipped()
-    items = {name: _evaluate(name, stills, candidates, args, skipped)
+    report = begin_report(args, candidates)
+    items = {name: _evaluate(name, stills, candidates, args, skipped, report)
              for name, stills in _find_sets(args, options, skipped).items()}
     results = {name: summarise(records) for name, records in items.items() if records}
     if not results:
@@ -38,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                            "skipped": skipped.messages})
     print(_table(results, candidates, args, options))
     print(f"figures in {args.json}, pictures in {args.plots}")
+    if report:
+        report.write(args.report)
+        print(f"pictures beside bicubic in {args.report}")
     return skipped.status()
 
 
@@ -79,8 +84,8 @@ def _demo_frames():
     return [path for clip in clips if clip.is_dir() for path in list_images(clip)[::8]]
 
 
-def _evaluate(set_name, stills, candidates, args, skipped):
-    """The records of a set's stills; the first ones are drawn as well."""
+def _evaluate(set_name, stills, candidates, args, skipped, report):
+    """The records of a set's stills; the first ones are drawn and reported as well."""
     from elsr_paddle.commands.progress import bar
     from elsr_paddle.evaluation.candidates import upscalers
     from elsr_paddle.evaluation.compare import evaluate_stills
@@ -90,6 +95,8 @@ def _evaluate(set_name, stills, candidates, args, skipped):
     for item in evaluate_stills(shown, upscalers(candidates), options, skipped):
         if len(records) < args.figures:
             _draw(item, set_name, args.plots, options)
+        if report:
+            report.add_item(item, f"{set_name} {item.name}".strip())
         records.append(item.record())
     return records
 

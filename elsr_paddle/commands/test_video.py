@@ -9,6 +9,7 @@ from elsr_paddle.commands.arguments import Parser
 from elsr_paddle.commands.evaluating import (
     about,
     add_evaluation_flags,
+    begin_report,
     choose_trained,
     evaluation_options,
     load_candidate,
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     candidate, skipped = load_candidate(choose_trained(args), args), Skipped()
     model = _paddle_network(candidate)
     clip = args.clip or _demo_clip()
-    records, lr_frames = _evaluate(clip, args, candidate, skipped)
+    report = begin_report(args, [candidate])
+    records, lr_frames = _evaluate(clip, args, candidate, skipped, report)
     summary, speed = summarise(records), _speed(model, candidate, lr_frames)
     options = evaluation_options(args, candidate.scale)
     write_json(args.json, {**summary.as_dict(), "speed": speed, "clip": str(clip),
@@ -39,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_csv(args.out / "frames.csv", records)
     _draw(records, args.plots, candidate.name)
     _tell(summary, speed, args, candidate.name)
+    if report:
+        report.write(args.report)
+        print(f"the first frames beside bicubic in {args.report}")
     return skipped.status()
 
 
@@ -74,8 +79,8 @@ def _paddle_network(candidate):
         return load_model(candidate.trained)
 
 
-def _evaluate(clip, args, candidate, skipped):
-    """The records of all frames, and the first LR frames; the GIFs are written on the way."""
+def _evaluate(clip, args, candidate, skipped, report):
+    """The records of all frames, and the first LR frames; GIFs and report are made on the way."""
     from elsr_paddle.commands.progress import bar
     from elsr_paddle.evaluation.candidates import upscalers
     from elsr_paddle.evaluation.compare import evaluate_frames
@@ -84,23 +89,38 @@ def _evaluate(clip, args, candidate, skipped):
     options = evaluation_options(args, candidate.scale)
     frames = bar(numbered_frames(clip, args.every, skipped), desc="clip", unit="frames")
     records, lr_frames = [], []
+    shown = _reported_clip(clip, args, candidate) if report else None
     with _gifs(clip, args, candidate.name) as add_to_gifs:
         for item in evaluate_frames(frames, upscalers([candidate]), options, skipped):
             add_to_gifs(item.bicubic, item.restored[candidate.name].image)
+            if shown:
+                shown.add_item(item)
             lr_frames += [item.lr] if len(lr_frames) < TIMED_FRAMES else []
             records.append(item.record())
         if not records:
             raise InputError(f"no frame of {clip} could be read")
+    if shown:
+        report.add_clip(clip.name, shown)
     return records, lr_frames
+
+
+def _reported_clip(clip, args, candidate):
+    from elsr_paddle.evaluation.report import ReportClip
+
+    return ReportClip(candidate.name, _frame_rate(clip, args))
+
+
+def _frame_rate(clip, args):
+    from elsr_paddle.video.read import frame_rate
+
+    return args.fps or frame_rate(clip) / args.every
 
 
 def _gifs(clip, args, network):
     from elsr_paddle.video.gif import comparison_gifs
-    from elsr_paddle.video.read import frame_rate
 
-    fps = args.fps or frame_rate(clip) / args.every
-    return comparison_gifs(args.out, fps, label=network.upper(), width=args.gif_width,
-                           limit=args.gif_frames)
+    return comparison_gifs(args.out, _frame_rate(clip, args), label=network.upper(),
+                           width=args.gif_width, limit=args.gif_frames)
 
 
 def _speed(model, candidate, lr_frames):

@@ -112,7 +112,8 @@ def build_parser(kind: type) -> argparse.ArgumentParser:
     """The parser of the command for a kind of network, whose options are among its flags."""
     parser = Parser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
     stage = parser.add_argument_group("the stage", "each flag but --stage replaces a value of its "
-                                      "row in elsr_paddle/training/stages.py")
+                                      "row in elsr_paddle/training/stages.py; deep networks "
+                                      "take a share of its learning rate")
     stage.add_argument("--stage", metavar="N", help="1 to 5, or a range as 1..5")
     add_options(stage, Stage)
     network = parser.add_argument_group("the network", f"the flags below --model are those of "
@@ -175,12 +176,20 @@ def make_runs(args: argparse.Namespace) -> list[Run]:
     InputError for an option out of its range.
     """
     numbers = stage_numbers(str(args.stage))  # a number in a file of options
-    stages = [replace(STAGES[number], **given_options(args, Stage)) for number in numbers]
+    stages = [replace(row, **given_options(args, Stage))
+              for row in rows_for(NETWORKS[args.model], numbers)]
     if args.from_scratch:
         stages[0] = replace(stages[0], init_from=None)
     own = {name: value for name, value in given_options(args, Run).items() if name != "stage"}
     return [Run(stage, build_network(args, stage.scale), args.out / f"stage{stage.number}", **own)
             for stage in stages]
+
+
+def rows_for(kind: type[Network], numbers: list[int]) -> list[Stage]:
+    """The rows of these stages, with the learning rate that the training of a network bears."""
+    rows = [STAGES[number] for number in numbers]
+    return [replace(row, learning_rate=row.learning_rate * kind.learning_rate_factor)
+            for row in rows]
 
 
 def build_network(args: argparse.Namespace, scale: int) -> Network:
@@ -273,16 +282,23 @@ def train_stage(run: Run, args: argparse.Namespace, folder: Path, weights: str |
 
 
 def open_pairs(run: Run, args: argparse.Namespace, folder: Path, console: Console) -> tuple:
-    """The pairs for training and for validation: of `elsr prepare`, or of the pictures themselves.
+    """The pairs for training, of each scale, and for validation.
+
+    They are those of `elsr prepare`, or the pictures themselves.
 
     Raises
     ------
     InputError if the folder holds neither, or no file of the stage's scale.
     """
+    opened = {scale: _open_pairs(scale, run, args, folder, console) for scale in run.stage.scales}
+    return [train for train, _ in opened.values()], opened[run.stage.scale][1]
+
+
+def _open_pairs(scale, run, args, folder, console):
+    """(for training, for validation) of one scale."""
     from elsr_paddle.data.folders import open_folder
     from elsr_paddle.data.pairs import Pairs
 
-    scale = run.stage.scale
     if next(folder.glob("*.h5"), None) or not folder.is_dir():
         budget = args.memory_budget * 2**30
         return tuple(Pairs(folder / f"{part}_x{scale}.h5", budget, scale)

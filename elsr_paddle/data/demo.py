@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from elsr_paddle.data.clips import Clip
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.prepare import prepare
 from elsr_paddle.data.recipe import Job, Recipe
 from elsr_paddle.errors import InputError, needs
@@ -150,6 +151,22 @@ def load_photo(name: str) -> np.ndarray:
     """A colour photo that ships inside scikit-image, uint8 (H, W, 3) RGB."""
     loaded = getattr(needs("skimage", "train").data, name)()
     return loaded[0] if isinstance(loaded, tuple) else loaded  # of a stereo pair, the left one
+
+
+def calibration_photos(scale: int, degradation: str) -> Iterator[np.ndarray]:
+    """Yield an LR picture of each photo that training clips are made of.
+
+    Parameters
+    ----------
+    scale : int
+    degradation : str, a name in degradations.DEGRADATIONS
+
+    Yields
+    ------
+    uint8 array (H, W, 3), RGB
+    """
+    for shot in TRAIN:
+        yield make_pair(load_photo(shot.photo), scale, degradation)[0]
 
 
 def _frame(photo, shot, progress):

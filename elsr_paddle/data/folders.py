@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from elsr_paddle.data.clips import Clip, Frame, find_clips, find_reds, split_clips
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.prepare import given_lr, noise_seed, pair_of
 from elsr_paddle.data.recipe import Recipe
 from elsr_paddle.errors import InputError
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.resize import modcrop
 
@@ -37,7 +37,7 @@ class FolderPairs:
     ----------
     clips : iterable of Clip, of pictures
     scale : int, at least 2
-    degradation : str, a name in degrade.DEGRADATIONS
+    degradation : str, a name in degradations.DEGRADATIONS
     smallest : int, HR pixels; pictures with a shorter side are left out.
     on_error : callable that takes the InputError of each picture that is left out; None raises the
         first.

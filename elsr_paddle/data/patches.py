@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +19,32 @@ BLOCK_ROWS = 16  # consecutive rows kept together in the order of an epoch
 GROUP_BLOCKS = 64  # blocks whose rows are shuffled together
 
 
-class PatchBatches:
+class Batches:
+    """Batches by the number of their step; a subclass has `__getitem__`."""
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """(lr, hr) of one step: uint8 (B, h, h, 3) and (B, s*h, s*h, 3), RGB."""
+        raise NotImplementedError
+
+    def loader(
+        self, start_step: int, stop_step: int, workers: int = 1
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Iterate over the batches of steps start_step .. stop_step - 1, prepared ahead.
+
+        Threads prepare them while the caller trains; leaving the loop early stops the threads.
+        They share a file of pairs (HDF5 reads one thing at a time in a process anyway).
+
+        Parameters
+        ----------
+        start_step, stop_step : int
+        workers : int, threads; at least one works even when 0 is given. More than one pays for
+            pairs in memory and for folders, whose pictures are decoded.
+        """
+        steps = range(start_step, stop_step)
+        return ordered_map(self.__getitem__, steps, workers=max(1, workers))
+
+
+class PatchBatches(Batches):
     """Batches of augmented patches; batches[step] depends on the seed and the step alone.
 
     Samples follow one endless order: all rows, shuffled anew for each epoch, so a batch may end one
@@ -74,23 +99,6 @@ class PatchBatches:
             turn(large, symmetry, out=hr[slot])
         return lr, hr
 
-    def loader(
-        self, start_step: int, stop_step: int, workers: int = 1
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Iterate over the batches of steps start_step .. stop_step - 1, prepared ahead.
-
-        Threads prepare them while the caller trains; leaving the loop early stops the threads.
-        They share a file of pairs (HDF5 reads one thing at a time in a process anyway).
-
-        Parameters
-        ----------
-        start_step, stop_step : int
-        workers : int, threads; at least one works even when 0 is given. More than one pays for
-            pairs in memory and for folders, whose pictures are decoded.
-        """
-        steps = range(start_step, stop_step)
-        return ordered_map(self.__getitem__, steps, workers=max(1, workers))
-
     def _positions(self, step):
         """Places in the endless order of samples: this rank's share of the step's global batch."""
         first = step * self.batch_size * self.world_size + self.rank
@@ -110,6 +118,23 @@ class PatchBatches:
         corners = np.floor(rng.random((count, 2)) * room).astype(int)
         symmetries = rng.integers(SYMMETRIES, size=count)
         return list(zip(rows.tolist(), *corners.T.tolist(), symmetries.tolist()))
+
+
+class InTurn(Batches):
+    """Batches of several scales, one a step, in turn.
+
+    Parameters
+    ----------
+    batches : sequence of PatchBatches
+    """
+
+    def __init__(self, batches: Sequence[PatchBatches]) -> None:
+        self._batches = batches
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """(lr, hr) of one step, as `PatchBatches` gives them."""
+        turn, place = divmod(step, len(self._batches))
+        return self._batches[place][turn]
 
 
 def block_shuffle(count: int, rng: np.random.Generator) -> np.ndarray:

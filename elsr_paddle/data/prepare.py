@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from elsr_paddle.data.clips import REDS_SCALE, Clip, Frame, find_reds, split_clips
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.pairs import MixedSizesError, pair_writer
 from elsr_paddle.data.recipe import Job, Recipe
 from elsr_paddle.errors import InputError, needs
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.resize import imresize, modcrop
 from elsr_paddle.threads import ordered_map
 
 PIXELS_UNDER_WAY = 40_000_000  # in all threads; decoding and cutting take about 12 bytes a pixel
+_SEED_STEP = 2**32  # between the draws of a frame: above all seeds of first draws
 REDS_EVERY = 10  # of a clip's frames, one in so many is kept by `ensure_reds`
 
 
@@ -75,7 +76,7 @@ def prepare(
 
 def _validation(stream, files, clips, recipe):
     """An ExitStack of the filled validation files: whole frames, or patches if sizes differ."""
-    whole = replace(recipe, hr_patch=None, min_detail=0.0)
+    whole = replace(recipe, hr_patch=None, min_detail=0.0, draws=1)
     try:
         with ExitStack() as attempt:
             stream.fill(attempt, files, clips, whole, "val")
@@ -250,8 +251,11 @@ def frame_pairs(
         lr, cropped = pair_of(hr, scale, recipe.degradation, seed, given=given)
         if recipe.hr_patch is None:
             yield index, lr, cropped
-        for top, left in corners:
-            yield index, *_cut(lr, cropped, top, left, recipe.hr_patch)
+        for draw in range(recipe.draws if corners else 0):
+            if draw > 0:
+                lr, cropped = pair_of(hr, scale, recipe.degradation, seed + draw * _SEED_STEP)
+            for top, left in corners:
+                yield index, *_cut(lr, cropped, top, left, recipe.hr_patch)
 
 
 def _corners(hr, frame, recipe):
@@ -287,7 +291,7 @@ def pair_of(
     Parameters
     ----------
     hr : uint8 array (H, W, 3), cut at the bottom and right to a multiple of `scale`.
-    scale, degradation, seed : as for `degrade.make_pair`
+    scale, degradation, seed : as for `degradations.make_pair`
     given : Path of an LR file to take instead of making LR
 
     Raises

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from elsr_paddle.data.degradations import DEGRADATIONS
 from elsr_paddle.errors import InputError
-from elsr_paddle.imaging.degrade import DEGRADATIONS
 from elsr_paddle.options import check, option
 
 
@@ -17,12 +17,14 @@ class Recipe:
     Attributes
     ----------
     scales : tuple of int, a file of pairs is written for each.
-    degradation : str, a name in degrade.DEGRADATIONS
+    degradation : str, a name in degradations.DEGRADATIONS
     every : int, every n-th frame of a clip is taken.
     shrink : int, HR frames are first shrunk by this; 4 gives the reduced REDS of ELSR-torch.
     hr_patch : int or None, side of the HR patches that training frames are cut into, a multiple of
         every scale; None keeps frames whole.
     min_detail : float, levels; training patches with less `prepare.detail` are dropped.
+    draws : int, how often a training frame goes through a degradation that draws, each time with a
+        seed of its own; there are that many pairs of each patch.
 
     Raises
     ------
@@ -39,6 +41,8 @@ class Recipe:
     min_detail: float = option(
         0.0, "drop patches flatter than this, in levels", minimum=0, metavar="L"
     )
+    draws: int = option(1, "make each training patch N times, by N draws of a degradation that "
+                        "draws, as compressed does", minimum=1, metavar="N")
 
     def __post_init__(self):
         check(self)
@@ -50,6 +54,8 @@ class Recipe:
             raise InputError(f"expected an HR patch divisible by {shown} but got {patch}")
         if self.min_detail and patch is None:
             raise InputError("expected --hr-patch beside --min-detail, which drops patches")
+        if self.draws > 1 and patch is None:
+            raise InputError("expected --hr-patch beside --draws, which makes each patch anew")
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from elsr_paddle.engines.engine import MAX_PIXELS, Engine, EngineOptions
+from elsr_paddle.engines.variations import Passes, SelfEnsemble
 from elsr_paddle.errors import InputError
 from elsr_paddle.networks import zoo
-from elsr_paddle.networks.graph import evaluate
+from elsr_paddle.networks.blended import blended
+from elsr_paddle.networks.graph import Graph, evaluate
 from elsr_paddle.networks.weights import Trained, read
 
 # Fastest first, as measured (benchmarks/README.md); imported only when asked for.
@@ -27,12 +29,15 @@ ENGINES = {
 GPU_ENGINES = ("paddle", "eager")  # those that run on a GPU, too
 _CHECKED = 2e9  # multiply-adds in float64 that the check of an engine's picture may take
 _COMPILING = 3e10  # multiply-adds that numpy does while Halide compiles a kernel in memory
+MOST_COMPILED = 24  # convolutions, which take Halide 40 s; 32 take it 70 s
 _FRAME = (180, 320)  # that engines are compared on
 
 
 def load_engine(
-    model_or_path: str | Path,
+    model_or_path: str | Path | None = None,
     *,
+    quality: str | None = None,
+    source: str = "clean",
     scale: int | None = None,
     engine: str = "auto",
     device: str | None = None,
@@ -44,6 +49,10 @@ def load_engine(
     Parameters
     ----------
     model_or_path : str or Path, the name of a network that ships (`elsr-y`) or a file of weights.
+    quality : str, instead of that: fast (elsr-y), balanced (elsr-m) or best (elsr-l, or the best
+        that ships).
+    source : str, beside a quality: clean, or what the pictures went through before, compressed or
+        aliased (shrunk without antialiasing); with them other networks ship.
     scale : int or None; chooses among those that ship (None: 4), must agree with a file's.
     engine : str, one of `ENGINES`, or `auto`: the fastest that is installed and works.
     device : str or None: cpu, gpu or gpu:N. None leaves it to the engine.
@@ -52,10 +61,16 @@ def load_engine(
 
     Raises
     ------
-    InputError for an unknown name, engine, device or scale, or an engine that is not installed;
-    FileNotFoundError for a missing file.
+    InputError for an unknown name, quality, engine, device or scale, for both a name and a quality
+    or neither, or for an engine that is not installed; FileNotFoundError for a missing file.
     """
-    trained = read(zoo.find(model_or_path, scale))
+    if (model_or_path is None) == (quality is None):
+        raise InputError("expected either a network or a quality; give one of them")
+    if model_or_path is not None and source != "clean":
+        raise InputError(f"{model_or_path} names a network, whatever the source; leave the source "
+                         "out, or name a quality instead")
+    trained = read(zoo.find(model_or_path, scale) if quality is None
+                   else zoo.find_quality(quality, scale, source))
     if scale not in (None, trained.scale):
         raise InputError(f"expected weights for x{scale} but {trained.path} holds "
                          f"x{trained.scale}")
@@ -72,6 +87,7 @@ def make_engine(trained: Trained, options: EngineOptions | None = None) -> Engin
     options = options or EngineOptions()
     if options.threads is not None and options.threads < 1:
         raise InputError(f"expected at least 1 thread but got {options.threads}")
+    trained = blended(trained, options.strength)
     if options.engine == "auto":
         backend, reason = _fastest(trained, options)
     elif options.engine in ENGINES:
@@ -80,7 +96,22 @@ def make_engine(trained: Trained, options: EngineOptions | None = None) -> Engin
     else:
         raise InputError(f"expected an engine of {', '.join(ENGINES)} or auto "
                          f"but got {options.engine!r}")
-    return Engine(backend, trained, reason=reason, max_pixels=options.max_pixels)
+    return _varied(backend, trained, options, reason)
+
+
+def _varied(backend, trained, options, reason):
+    """The engine of a backend, run as often for a picture as the options say."""
+    if options.colour_space != "ycbcr" and trained.channels == 3:
+        raise InputError(f"expected a network on luma for the colour space {options.colour_space} "
+                         f"but {trained.network.name} works on RGB; leave it out")
+    if options.self_ensemble:
+        backend = SelfEnsemble(backend)
+    engine = Engine(backend, trained, reason=reason, max_pixels=options.max_pixels,
+                    colour_space=options.colour_space)
+    engine.fingerprint += "-ensemble" * options.self_ensemble
+    if options.strength < 1:
+        engine.fingerprint += f"-strength-{options.strength:g}"
+    return engine if options.passes == 1 else Passes(engine, options.passes)
 
 
 def _backend(name, trained, options):
@@ -116,10 +147,21 @@ def _candidates(options):
     return [name for name in ENGINES if name in GPU_ENGINES or not on_gpu]
 
 
+def layers_to_compile(graph: Graph) -> int:
+    """Convolutions of a kernel, of which Halide compiles no more than `MOST_COMPILED` unasked."""
+    return sum(node.op.multiply_adds > 0 for node in graph.pruned().nodes)
+
+
 def _refuse_to_compile_for_little(name, trained, options):
     """Without a C compiler each process compiles the kernel anew: seconds that a photo must not
-    pay for."""
-    if name != "halide" or options.pixels is None:
+    pay for. A kernel of very many layers takes minutes, compiler or not."""
+    if name != "halide":
+        return
+    layers = layers_to_compile(trained.graph)
+    if layers > MOST_COMPILED:
+        raise InputError(f"would compile a kernel of {layers} layers for minutes, once; "
+                         "ask for it by --engine halide")
+    if options.pixels is None:
         return
     from elsr_paddle.engines.halide_engine import compiles_at_every_start
 

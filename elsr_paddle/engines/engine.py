@@ -11,9 +11,11 @@ from functools import lru_cache
 import numpy as np
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.imaging.luma import upscale_by_luma
+from elsr_paddle.imaging.colour_spaces import COLOUR_SPACES
+from elsr_paddle.networks.weights import fingerprint
 
 MAX_PIXELS = 2**28  # of the output: 16384 x 16384, 805 MB as RGB
+LARGEST_FEATURES = 2**27  # values of the widest features of a tile: 512 MiB
 LARGEST_KEPT = 64 * 2**20  # bytes of a block of memory that is kept when it is freed
 
 
@@ -29,6 +31,10 @@ class EngineOptions:
     max_pixels : int, largest output in pixels; a larger one is refused.
     pixels : int or None, how many LR pixels there are to enlarge in all, if that is known: what
         pays for a film does not for a photo.
+    colour_space : str, in which a network on luma enlarges colours, of `COLOUR_SPACES`
+    self_ensemble : bool, whether the picture is the mean of eight, turned and mirrored
+    passes : int, how often the network enlarges its own output
+    strength : float, share of the network in the picture, 0 to 1; the rest is bicubic.
     """
 
     engine: str = "auto"
@@ -36,6 +42,10 @@ class EngineOptions:
     threads: int | None = None
     max_pixels: int = MAX_PIXELS
     pixels: int | None = None
+    colour_space: str = "ycbcr"
+    self_ensemble: bool = False
+    passes: int = 1
+    strength: float = 1.0
 
 
 class Engine:
@@ -44,28 +54,33 @@ class Engine:
     Parameters
     ----------
     backend : object with `name`, `device`, `tile_pixels` (LR pixels it takes at once) and
-        `run(image)`: C-contiguous uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels).
+        `run(image)`: C-contiguous uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels). It
+        may have an `upscale_by_luma` and a `yuv420` of its own, see `imaging.luma` and below.
     trained : Trained, what the backend runs
     reason : str, one line on why this backend was taken
     max_pixels : int, largest output in pixels
+    colour_space : str, in which a network on luma enlarges colours, of `COLOUR_SPACES`
 
     Attributes
     ----------
     name, device, model_name, reason : str
+    fingerprint : str, of its weights
     scale : int
     channels : int, 3 for a network on RGB, 1 for one on luma
     max_pixels : int
     """
 
-    def __init__(self, backend, trained, *, reason="", max_pixels=MAX_PIXELS):
+    def __init__(self, backend, trained, *, reason="", max_pixels=MAX_PIXELS,
+                 colour_space="ycbcr"):
         _keep_freed_memory()
         self._backend = backend
         self._radius = trained.graph.radius
         self.name, self.device = backend.name, backend.device
         self.scale, self.channels = trained.scale, trained.channels
-        self.model_name = trained.network.name
+        self.model_name = trained.name
+        self.fingerprint = fingerprint(trained.graph.arrays)
         self.reason = reason
-        self.max_pixels = max_pixels
+        self.max_pixels, self._colour_space = max_pixels, colour_space
 
     def upscale(self, image):
         """Enlarge a picture by `scale`; a network on luma leaves the colours to bicubic.
@@ -84,7 +99,10 @@ class Engine:
         """
         image = self._checked(image, "(H, W, 3)", image.ndim == 3 and image.shape[2] == 3)
         if self.channels == 1:
-            return upscale_by_luma(image, self.upscale_plane)
+            by_luma = COLOUR_SPACES[self._colour_space]
+            if self._colour_space == "ycbcr":
+                by_luma = getattr(self._backend, "upscale_by_luma", by_luma)
+            return by_luma(image, self.upscale_plane)
         return self._run(image)
 
     def upscale_plane(self, plane):
@@ -163,6 +181,16 @@ class Engine:
                 ]
                 output[scale * first : scale * last, scale * start : scale * stop] = inner
         return output
+
+
+def tile_within_memory(graph, pixels):
+    """int, LR pixels of a tile: `pixels`, or fewer where a network's features would not fit.
+
+    For engines that hold whole features. Those of EDSR with 256 channels take 16 KiB an LR pixel
+    at x4.
+    """
+    widest = max(graph.widths[index] * graph.resolutions[index] ** 2 for index in graph.live)
+    return min(pixels, LARGEST_FEATURES // widest)
 
 
 def tile_shape(height, width, pixels, radius):

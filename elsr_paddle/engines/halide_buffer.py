@@ -40,10 +40,17 @@ class Buffer(ctypes.Structure):
     ]
 
     @classmethod
-    def of(cls, array: np.ndarray) -> Buffer:
-        """A view of an array, its axes turned round: Halide's innermost comes first."""
+    def of(cls, array: np.ndarray, first: int = 0) -> Buffer:
+        """A view of an array, its axes turned round: Halide's innermost comes first.
+
+        Parameters
+        ----------
+        array : uint or float array
+        first : int, the coordinate of the first element along the second dimension from within,
+            which in pictures is the column; 0 along all others
+        """
         strides = None if array.flags.c_contiguous else array.strides
-        layout = _layout(array.shape, array.dtype, strides)
+        layout = _layout(array.shape, array.dtype, strides, first)
         buffer = cls.from_buffer_copy(layout)
         buffer.layout = layout  # owns the dimensions
         buffer.show(array)
@@ -59,14 +66,17 @@ _TYPE_CODES = {"u": 1, "f": 2}
 
 
 @lru_cache
-def _layout(shape, dtype, strides):
+def _layout(shape, dtype, strides, first):
     """A buffer without data; kept, since making one takes longer than small pictures can spare."""
     extents = shape[::-1]
     if strides is None:  # numpy's are arbitrary for an extent of 1, which Halide does not accept
-        steps = itertools.accumulate((1, *extents[:-1]), operator.mul)
+        steps = list(itertools.accumulate((1, *extents[:-1]), operator.mul))
     else:
-        steps = (stride // dtype.itemsize for stride in reversed(strides))
-    dimensions = [Dimension(0, extent, step, 0) for extent, step in zip(extents, steps)]
+        steps = [stride // dtype.itemsize for stride in reversed(strides)]
+        if extents[0] == 1:
+            steps[0] = 1
+    dimensions = [Dimension(first * (number == 1), extent, step, 0)
+                  for number, (extent, step) in enumerate(zip(extents, steps))]
     return Buffer(
         type_code=_TYPE_CODES[dtype.kind],
         type_bits=8 * dtype.itemsize,

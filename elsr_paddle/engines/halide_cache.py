@@ -18,6 +18,7 @@ from pathlib import Path
 
 COMPILERS = ("cc", "gcc", "clang")
 LINK_SECONDS = 60  # a linker that takes longer is not going to finish
+ROOM = 2**23  # bytes; an object and a library of 24 layers take 3 MB
 
 
 def cached_library(key, build):
@@ -101,6 +102,7 @@ def _build(path, build):
         raise FileNotFoundError("no C compiler to link with")
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         compiled, library = Path(scratch, "kernel.o"), Path(scratch, "kernel.so")
+        compiled.write_bytes(bytes(ROOM))  # raises on a full disk; Halide would end the process
         build(compiled)
         command = [found, "-shared", "-o", library, compiled, "-lpthread", "-ldl", "-lm"]
         subprocess.run(command, check=True, capture_output=True, timeout=LINK_SECONDS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata as packages
 from pathlib import Path
 
@@ -13,17 +15,19 @@ from elsr_paddle.engines.engine import available_threads
 from elsr_paddle.engines.halide_buffer import Buffer, check, load_functions
 from elsr_paddle.engines.halide_cache import cached_library, is_cached, linker
 from elsr_paddle.errors import needs
+from elsr_paddle.networks.graph import Graph
 from elsr_paddle.networks.rewrites import at_lr, folded, interleaved, on_levels, raised, yuv420
 
 hl = needs("halide")
 
+from elsr_paddle.engines.halide_by_luma import ByLuma  # noqa: E402 - needs Halide
 from elsr_paddle.engines.halide_kernel import Kernel, pack_parameters  # noqa: E402 - needs Halide
 
 FUNCTION = "elsr_upscale"
 # Not kept for the next process, for want of a C compiler or of a private folder.
 IN_MEMORY = ("kernel compiled in memory for 3 s at every start (with gcc or clang and a folder for "
              "it the next start would find it)")
-MAX_TILE_PAIRS = 384  # of LR pixels; a few rows of all layers then take some 600 KB
+MAX_TILE_PAIRS = 384  # of LR pixels; a few rows of `elsr`'s layers then take some 600 KB
 MIN_STRIPE_LINES = 4  # of two LR rows; each stripe computes `radius` rows at its edges again
 
 
@@ -62,18 +66,72 @@ class HalideBackend:
         return lambda image: planes.run(image)[:, :, : self._scale * image.shape[1]]
 
 
+    @cached_property
+    def upscale_by_luma(self):
+        """As `imaging.luma.upscale_by_luma`; made when the first colour picture comes."""
+        return ByLuma(self._scale, self._threads)
+
+
 def compiles_at_every_start(trained):
     """Whether each process compiles the kernel anew, for want of a C compiler to keep it with."""
     graph = raised(interleaved(_prepared(trained.graph)), 0.5)
     return linker() is None and not is_cached(_key(graph, hl.get_host_target()))
 
 
+@dataclass(frozen=True, eq=False)
+class LibraryCall:
+    """How the kernel of a static library is called, whose arguments `halide_kernel.Kernel` tells.
+
+    Attributes
+    ----------
+    parameters : float32 array, the second argument
+    block_pairs, words, word_type : as those of the Kernel
+    margin_pairs : int, pairs beside a tile on which its output depends
+    tile_pairs, stripe_lines : int, the largest tile and the thinnest stripe that pay
+    """
+
+    parameters: np.ndarray
+    block_pairs: int
+    words: int
+    word_type: np.dtype
+    margin_pairs: int
+    tile_pairs: int = MAX_TILE_PAIRS
+    stripe_lines: int = MIN_STRIPE_LINES
+
+
+def static_library(graph: Graph, target: str, prefix: Path, function: str) -> LibraryCall:
+    """Compile a network's kernel, picture to picture, for another program.
+
+    Parameters
+    ----------
+    graph : Graph with arrays
+    target : str, the machine as Halide names it, such as "arm-64-android"
+    prefix : Path; gets the suffix .a (with Halide's runtime) and .h
+    function : str, the name of the kernel in C
+    """
+    graph = raised(interleaved(_prepared(graph)), 0.5)
+    machine = hl.Target(target)
+    kernel = Kernel(graph, machine)
+    kernel.output.compile_to_static_library(str(prefix), kernel.arguments, function, machine)
+    return LibraryCall(pack_parameters(graph), kernel.block_pairs, kernel.words, kernel.word_type,
+                       margin_pairs(graph))
+
+
 def _prepared(graph):
     return on_levels(at_lr(folded(graph)))
 
 
+def margin_pairs(graph: Graph) -> int:
+    """Pairs of columns beside a tile on which its output depends."""
+    return -(-graph.radius // 2)
+
+
 class _Program:
-    """A compiled graph and its weights; each picture is cut into `threads` stripes."""
+    """A compiled graph and its weights.
+
+    A picture is cut into tiles of columns, so that a few rows of all layers stay in the cache, and
+    each tile into `threads` stripes.
+    """
 
     def __init__(self, graph, threads):
         graph = raised(graph, 0.5)
@@ -83,7 +141,7 @@ class _Program:
         kernel = Kernel(graph, target)
         self._rows = kernel.rows
         self._words, self._word_type = kernel.words, kernel.word_type
-        self._block_pairs = kernel.block_pairs
+        self._block_pairs, self._margin = kernel.block_pairs, margin_pairs(graph)
         self._call, self.note = _compiled(kernel, graph, target)
 
     def run(self, image):
@@ -93,7 +151,12 @@ class _Program:
         lines = -(-height // 2)
         output = np.empty((2 * lines, self._rows, pairs, self._words), self._word_type)
         stripe_lines = max(-(-lines // self._threads), min(lines, MIN_STRIPE_LINES))
-        self._call(image, self._parameters, self._tile_pairs(pairs), stripe_lines, output)
+        tile = self._tile_pairs(pairs)
+        for start in range(0, pairs, tile):
+            start = min(start, pairs - tile)  # the last tile is as wide as the others
+            left = max(start - self._margin, 0)
+            self._call(image[:, 2 * left:2 * (start + tile + self._margin)], self._parameters,
+                       stripe_lines, output[:, :, start:start + tile], start - left)
         return output.view(np.uint8).reshape(2 * lines, self._rows, -1)[:height]
 
     def _tile_pairs(self, pairs):
@@ -103,7 +166,8 @@ class _Program:
 
 
 def _compiled(kernel, graph, target):
-    """A function (image, parameters, tile_pairs, stripe_lines, output) and a word on its origin."""
+    """A function (image, parameters, stripe_lines, output, first), the last being the pair of the
+    image that the output begins with, and a word on the function's origin."""
 
     def build(path):
         kernel.output.compile_to_object(str(path), kernel.arguments, FUNCTION, target)
@@ -125,11 +189,11 @@ def _key(graph, target):
 def _in_memory(kernel, target):
     compiled = kernel.output.compile_to_callable(kernel.arguments, target)
 
-    def call(image, parameters, tile_pairs, stripe_lines, output):
+    def call(image, parameters, stripe_lines, output, first):
         image = image if image.flags.writeable else image.copy()  # hl.Buffer takes no other
-        compiled(
-            hl.Buffer(image), hl.Buffer(parameters), tile_pairs, stripe_lines, hl.Buffer(output)
-        )
+        target_pixels = hl.Buffer(output)
+        target_pixels.set_min([0, first, 0, 0])
+        compiled(hl.Buffer(image), hl.Buffer(parameters), stripe_lines, target_pixels)
 
     return call
 
@@ -140,7 +204,7 @@ class _Library:
     def __init__(self, path):
         (self._function,) = load_functions(path, [FUNCTION])
 
-    def __call__(self, image, parameters, tile_pairs, stripe_lines, output):
-        buffers = [Buffer.of(array) for array in (image, parameters, output)]
+    def __call__(self, image, parameters, stripe_lines, output, first):
+        buffers = [Buffer.of(image), Buffer.of(parameters), Buffer.of(output, first)]
         image, parameters, output = map(ctypes.byref, buffers)
-        check(self._function(image, parameters, tile_pairs, stripe_lines, output))
+        check(self._function(image, parameters, stripe_lines, output))

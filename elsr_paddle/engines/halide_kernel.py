@@ -34,7 +34,7 @@ term = hl.Var("term")  # which of the four products, or of the sums they are mad
 half = hl.Var("half")  # the first or the last two terms
 word, row = hl.Var("word"), hl.Var("row")  # of the output pixels that a pair becomes
 stripe, line, twin = hl.Var("stripe"), hl.Var("line"), hl.Var("twin")  # y: lines of two rows
-tile, block, column, lane = hl.Var("tile"), hl.Var("block"), hl.Var("column"), hl.Var("lane")  # x
+block, lane = hl.Var("block"), hl.Var("lane")  # x
 part, channel = hl.Var("part"), hl.Var("channel")  # c: parts of channels
 
 # Pairs; each row of a stored plane takes a multiple of it: an odd number of cache lines, 11. With a
@@ -56,9 +56,10 @@ class Kernel:
         LR pixels, pair, output row within the LR row, LR row. Words are uint32 where the bytes of a
         pair's output row are a multiple of four, else uint8. Levels are cut off, not rounded: the
         graph's output is to be raised by a half. Its LR rows are even in number; the picture may
-        have one less.
+        have one less. It may leave out pairs at the left and right, and then begins with another
+        than 0: layers are computed over the whole width all the same.
     arguments : list of hl.ImageParam and hl.Param: image uint8 (channel, column, row),
-        parameters float32 (as `pack_parameters` orders them), tile_pairs and stripe_lines int32.
+        parameters float32 (as `pack_parameters` orders them), stripe_lines int32.
     rows : int, output rows that a row of the picture becomes
     words : int, extent of `word`
     word_type : numpy dtype
@@ -72,15 +73,14 @@ class Kernel:
         self._max_group = 5 if _has_32_registers(target) else 2  # four sums each: two rows by two
         self.image = hl.ImageParam(hl.UInt(8), 3, "image")
         self._parameters = hl.ImageParam(hl.Float(32), 1, "parameters")
-        self._tile_pairs = hl.Param(hl.Int(32), "tile_pairs")
         self._stripe_lines = hl.Param(hl.Int(32), "stripe_lines")
-        self.arguments = [self.image, self._parameters, self._tile_pairs, self._stripe_lines]
+        self.arguments = [self.image, self._parameters, self._stripe_lines]
         self.rows, self._row_values = _rows(graph), _row_values(graph)
         packed = 2 * self._row_values % 4 == 0
         self.words = 2 * self._row_values // (4 if packed else 1)
         self.word_type = np.dtype(np.uint32 if packed else np.uint8)
         self._last = graph.nodes[-1].sources[0]  # before the pixel shuffle
-        self._leads = _leads(graph)
+        self._leads, self._beside = _leads(graph), _beside(graph, self.block_pairs)
         self._define()
         self._schedule()
 
@@ -170,10 +170,14 @@ class Kernel:
         there is thrown away, and lies inside the node's memory: the two sides of a row lie one
         behind the other, and the left neighbour is of the second, the right one of the first.
         """
-        pairs = (self.image.dim(1).extent() + 1) // 2
+        pairs = self._pairs()
         inside = (pair >= 0) & (pair < pairs)
         promised = hl.unsafe_promise_clamped(pair, 0, pairs - 1)
         return hl.select(inside, value[promised, which, y, c], hl.f32(0))
+
+    def _pairs(self):
+        """Of a row of the picture; the last one may lack its second column."""
+        return (self.image.dim(1).extent() + 1) // 2
 
     def _by_taps(self, index, node, offset):
         """A convolution of any other width."""
@@ -230,22 +234,22 @@ class Kernel:
         output = self.output.output_buffer()
         for buffer, extent in ((self.image, self._graph.channels), (output, self.words)):
             buffer.dim(0).set_bounds(0, extent).set_stride(1)
-            buffer.dim(1).set_min(0).set_stride(extent)
+            buffer.dim(1).set_stride(extent)
             buffer.dim(buffer.dimensions() - 1).set_min(0)
+        self.image.dim(1).set_min(0)
         output.dim(2).set_bounds(0, self.rows)
         output.dim(3).set_extent(output.dim(3).extent() // 2 * 2)
         self.output.bound(word, 0, self.words).bound(row, 0, self.rows)
 
     def _schedule_output(self):
-        """Stripes of lines in parallel; in each, column tiles; in each, line by line. All output
-        rows of a block at once, while what they are computed from is in the nearest cache."""
+        """Stripes of lines in parallel; in each, line by line. All output rows of a block at once,
+        while what they are computed from is in the nearest cache."""
         shift = hl.TailStrategy.ShiftInwards
         (
             self.output.split(y, line, twin, 2, hl.TailStrategy.RoundUp)
             .split(line, stripe, line, self._stripe_lines, shift)
-            .split(x, tile, column, self._tile_pairs, shift)
-            .split(column, block, lane, self.block_pairs, shift)
-            .reorder(word, lane, twin, row, block, line, tile, stripe)
+            .split(x, block, lane, self.block_pairs, shift)
+            .reorder(word, lane, twin, row, block, line, stripe)
             .unroll(word).vectorize(lane).unroll(twin)
             .parallel(stripe)
         )
@@ -261,6 +265,9 @@ class Kernel:
         spread = self._spreads[index]
         readers = [i for i in self._graph.readers[index] if self._reads_spread(i)]
         self._keep_rows(spread, index, term, readers)
+        # Left to itself, Halide derives each layer's columns from those of its readers, in terms
+        # that grow threefold a layer: a kernel of eleven layers took it minutes.
+        spread.bound(x, *self._columns(readers))
         spread.bound(term, 0, 4).split(x, x, lane, self.block_pairs, hl.TailStrategy.RoundUp)
         spread.reorder(lane, term, x, c, y).vectorize(lane).unroll(term)
 
@@ -271,10 +278,16 @@ class Kernel:
         leads = self._leads
         oldest = [leads[reader] - self._graph.nodes[reader].op.reach for reader in readers]
         rows = leads[index] - min(oldest, default=leads[index]) + 2
-        func.store_at(self.output, tile).compute_at(self.output, line)
+        func.store_at(self.output, stripe).compute_at(self.output, line)
         func.bound(c, 0, self._graph.widths[index])
         func.fold_storage(y, 1 << (rows - 1).bit_length())
         func.reorder_storage(x, c, which, y).align_storage(x, ROW_PAIRS)
+
+    def _columns(self, readers):
+        """First pair and number of pairs of a row of a spread: whole blocks."""
+        left, more = (max(beside) for beside in zip(*(self._beside[each] for each in readers)))
+        blocks = (self._pairs() + self.block_pairs - 1) // self.block_pairs + more
+        return -left, blocks * self.block_pairs
 
     def _schedule_blocks(self, index, width):
         """Blocks of pairs, rows and channels, with the sums they are made of in registers."""
@@ -334,15 +347,18 @@ def _sigmoid(value):
     return 1 / (1 + hl.exp(-hl.clamp(value, -40.0, 40.0)))
 
 
-def _gelu(value):
-    """By the error function of Abramowitz and Stegun 7.1.26, exact to 1.5e-7."""
+def normal_share(value: hl.Expr) -> hl.Expr:
+    """The share of the standard normal distribution below a value, by which GELU multiplies it.
+
+    By the error function of Abramowitz and Stegun 7.1.26, exact to 1.5e-7.
+    """
     at = hl.abs(value) * np.float32(1 / np.sqrt(2))
     t = 1 / (1 + np.float32(0.3275911) * at)
     series = hl.f32(0)
     for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
         series = (series + np.float32(factor)) * t
     beyond = series * hl.exp(-at * at)  # 1 - erf(at)
-    return value * hl.select(value > 0, 1 - beyond / 2, beyond / 2)
+    return hl.select(value > 0, 1 - beyond / 2, beyond / 2)
 
 
 # Operation -> its value at (x, side, y, c), of the kernel, the node's index, the node and where its
@@ -356,7 +372,8 @@ _VALUES = {
         kernel.source(node) * hl.f32(node.op.slope)),
     ops.Tanh: lambda kernel, _, node, __: _tanh(kernel.source(node)),
     ops.Sigmoid: lambda kernel, _, node, __: _sigmoid(kernel.source(node)),
-    ops.GELU: lambda kernel, _, node, __: _gelu(kernel.source(node)),
+    ops.GELU: lambda kernel, _, node, __: (
+        kernel.source(node) * normal_share(kernel.source(node))),
     ops.Add: lambda kernel, _, node, __: kernel.source(node) + kernel.source(node, 1),
 }
 
@@ -405,6 +422,20 @@ def _leads(graph):
         for source in graph.nodes[index].sources:
             leads[source] = max(leads[source], leads[index] + graph.nodes[index].op.reach)
     return leads
+
+
+def _beside(graph, block):
+    """How far beyond the picture each node must be known, because convolutions by taps read there:
+    pairs to the left, and blocks in all, since each layer is computed in whole ones."""
+    beside = [(0, 0)] * len(graph.nodes)
+    for index in reversed(range(len(graph.nodes))):
+        op, (left, blocks) = graph.nodes[index].op, beside[index]
+        if isinstance(op, ops.Conv) and not _is_by_pairs(op):
+            reach = -(-op.reach // 2)
+            left, blocks = left + reach, blocks - (-2 * reach // block)
+        for source in graph.nodes[index].sources:
+            beside[source] = max(beside[source][0], left), max(beside[source][1], blocks)
+    return beside
 
 
 def _rows(graph):

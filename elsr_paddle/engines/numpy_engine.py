@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from elsr_paddle.engines.engine import tile_within_memory
 from elsr_paddle.networks.graph import outputs
 
 
@@ -13,9 +14,10 @@ class NumpyBackend:
     name = "numpy"
     device = "cpu"
     note = "numpy, which starts at once"
-    tile_pixels = 2**14  # of LR: larger ones leave the cache
+    most_pixels = 2**14  # of LR: larger ones leave the cache
 
     def __init__(self, trained, threads=None):
+        self.tile_pixels = tile_within_memory(trained.graph, self.most_pixels)
         self._graph = trained.graph
 
     def run(self, image):

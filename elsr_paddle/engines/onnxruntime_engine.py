@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elsr_paddle.engines.engine import available_threads
+from elsr_paddle.engines.engine import available_threads, tile_within_memory
 from elsr_paddle.engines.onnx_model import picture_model
 from elsr_paddle.errors import needs
 
@@ -15,9 +15,10 @@ class ONNXRuntimeBackend:
     name = "onnxruntime"
     device = "cpu"
     note = "ONNX Runtime"
-    tile_pixels = 2**16  # of LR: larger ones leave the cache and take longer a pixel
+    most_pixels = 2**16  # of LR: larger ones leave the cache and take longer a pixel
 
     def __init__(self, trained, threads=None):
+        self.tile_pixels = tile_within_memory(trained.graph, self.most_pixels)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or available_threads()
         self._model = picture_model(trained.graph)

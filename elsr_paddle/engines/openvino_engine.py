@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from elsr_paddle.engines.engine import available_threads
+from elsr_paddle.engines.engine import available_threads, tile_within_memory
 from elsr_paddle.engines.onnx_model import picture_model
 from elsr_paddle.errors import needs
 
@@ -19,9 +19,10 @@ class OpenVINOBackend:
     name = "openvino"
     device = "cpu"
     note = "OpenVINO"
-    tile_pixels = 2**16  # of LR: larger ones leave the cache and take longer a pixel
+    most_pixels = 2**16  # of LR: larger ones leave the cache and take longer a pixel
 
     def __init__(self, trained, threads=None):
+        self.tile_pixels = tile_within_memory(trained.graph, self.most_pixels)
         self._model = picture_model(trained.graph)
         self._core = openvino.Core()
         self._options = {

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from elsr_paddle.engines.engine import available_threads
+from elsr_paddle.engines.engine import available_threads, tile_within_memory
 from elsr_paddle.engines.shuffle import shuffle, split_shuffle
 from elsr_paddle.framework import device_named, paddle
 from elsr_paddle.networks import operations as ops
+from elsr_paddle.networks.graph import Graph
 from elsr_paddle.networks.paddle_layer import FUNCTIONS
-from elsr_paddle.networks.rewrites import raised
+from elsr_paddle.networks.rewrites import folded, on_levels, raised
 
 F = paddle.nn.functional
 GPU_MEMORY = 256  # MB taken at the start
@@ -28,9 +29,10 @@ class PaddleBackend:
 
     name = "paddle"
     note = "Paddle Inference"
-    tile_pixels = 2**16  # of LR: larger ones leave the cache and take twice as long a pixel
+    most_pixels = 2**16  # of LR: larger ones leave the cache and take twice as long a pixel
 
     def __init__(self, trained, threads=None, device=None):
+        self.tile_pixels = tile_within_memory(trained.graph, self.most_pixels)
         self.device = device_named(device)
         graph, self._scale = split_shuffle(trained.graph)
         program = _Program(raised(graph, 0.5), leave_out=self._scale > 1)
@@ -95,18 +97,51 @@ class _Program(paddle.nn.Layer):
 def _predictor(program, configure):
     """Paddle builds predictors from files only (from memory it crashes): the files are ours, and
     gone when it is built."""
-    program.eval()
-    lr = paddle.static.InputSpec([1, None, None, program.graph.channels], "uint8", "lr")
     with tempfile.TemporaryDirectory(prefix="elsr_paddle_") as folder:
-        prefix = str(Path(folder, "network"))
-        paddle.jit.save(program, prefix, input_spec=[lr])
-        config = paddle.inference.Config(f"{prefix}.json", f"{prefix}.pdiparams")
-        config.disable_glog_info()
-        config.enable_new_ir(True)
-        config.enable_new_executor(True)
-        config.enable_memory_optim()
-        configure(config)
-        return paddle.inference.create_predictor(config)
+        return _load(*_save(program, Path(folder, "network")), configure)
+
+
+def _save(program, prefix, size=None):
+    """Write a program; the paths of its two files."""
+    program.eval()
+    width, height = size or (None, None)
+    lr = paddle.static.InputSpec([1, height, width, program.graph.channels], "uint8", "lr")
+    paddle.jit.save(program, str(prefix), input_spec=[lr])
+    return [prefix.with_name(f"{prefix.name}{suffix}") for suffix in (".json", ".pdiparams")]
+
+
+def _load(program, weights, configure):
+    config = paddle.inference.Config(str(program), str(weights))
+    config.disable_glog_info()
+    config.enable_new_ir(True)
+    config.enable_new_executor(True)
+    config.enable_memory_optim()
+    configure(config)
+    return paddle.inference.create_predictor(config)
+
+
+def save_program(graph: Graph, prefix: Path, size: tuple[int, int] | None = None) -> list[Path]:
+    """Write a network as an inference program from picture to picture, for other programs.
+
+    Parameters
+    ----------
+    graph : Graph with arrays
+    prefix : Path of the files without their suffixes
+    size : (int, int) or None, width and height of the only picture it takes; None for any.
+
+    Returns
+    -------
+    list of Path: the program (.json), its weights (.pdiparams). Input `lr` uint8 (1, H, W, C),
+    output uint8 (1, s*H, s*W, C).
+    """
+    graph = raised(on_levels(folded(graph)), 0.5)
+    with paddle.utils.unique_name.guard():
+        return _save(_Program(graph, leave_out=False), prefix, size)
+
+
+def load_program(program: Path, weights: Path):
+    """A predictor on the CPU of what `save_program` wrote."""
+    return _load(program, weights, _cpu(available_threads()))
 
 
 def _cpu(threads):

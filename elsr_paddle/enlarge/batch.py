@@ -10,11 +10,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from elsr_paddle.enlarge.outcome import Outcome
 from elsr_paddle.enlarge.suffixes import CONTAINERS, FORMATS, READABLE
 from elsr_paddle.errors import InputError
-from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
+from elsr_paddle.files import PIPE, VIDEO_SUFFIXES, natural_key
+
+if TYPE_CHECKING:
+    from elsr_paddle.enlarge.sizes import Upscaler
 
 _WORKERS = 2  # pictures at a time: packing a PNG takes longer than the network, on one core
 
@@ -26,6 +30,26 @@ class Job:
     source: Path
     output: Path
     video: bool
+
+    @property
+    def done(self):
+        """Whether its output is there; standard output never is."""
+        return self.output != PIPE and self.output.exists()
+
+
+class Choice(NamedTuple):
+    """How a job is done.
+
+    Attributes
+    ----------
+    upscaler : Upscaler
+    network : str, its name where it was chosen by measure; else empty
+    source : str, of what kind its input is and why, where that was told from the file; else empty
+    """
+
+    upscaler: Upscaler
+    network: str = ""
+    source: str = ""
 
 
 @dataclass
@@ -53,7 +77,8 @@ def plan_jobs(inputs, output):
 
     Parameters
     ----------
-    inputs : list of Path; folders are searched through, hidden files and `output` left out.
+    inputs : list of Path; folders are searched through, hidden files and `output` left out. A film
+        may come from standard input or go to standard output: - as its path.
     output : Path, a file for a single input that is a file; else a folder, in which names and
         subfolders are kept; .png or .mkv is added to a name whose suffix cannot be written.
 
@@ -66,6 +91,8 @@ def plan_jobs(inputs, output):
     InputError if an input is missing, nothing is found, an output would overwrite an input, two
     inputs would have the same output, or several shall go into what is named like one file.
     """
+    if PIPE in (*inputs, output):
+        return [_pipe_job(inputs, output)]
     for path in inputs:
         if not path.exists():
             raise InputError(f"no such file or folder: {path}")
@@ -78,6 +105,19 @@ def plan_jobs(inputs, output):
         raise InputError(f"no pictures or videos in {', '.join(map(str, inputs))}")
     _check_outputs(jobs)
     return jobs
+
+
+def _pipe_job(inputs, output):
+    """A film that comes from standard input or goes to standard output, or both."""
+    if len(inputs) > 1:
+        raise InputError(f"expected one input with - but got {len(inputs)}; leave the others out")
+    (source,) = inputs
+    if source != PIPE and not source.is_file():
+        raise InputError(f"expected a file to read frames of but got {source}")
+    if output != PIPE and output.suffix.lower() not in CONTAINERS:
+        raise InputError(f"frames from standard input become a film: expected - or an output that "
+                         f"ends in one of {' '.join(CONTAINERS)} but got {output}")
+    return Job(source, output, video=True)
 
 
 def _check_folder(output):
@@ -185,16 +225,16 @@ def _header_pixels(path):
         return 0
 
 
-def run_jobs(jobs, upscaler, *, overwrite=False, layout=None, encoder=None, progress=None):
+def run_jobs(jobs, choose, *, overwrite=False, layout=None, encoder=None, progress=None):
     """Carry out jobs; one that fails does not stop the others.
 
     Parameters
     ----------
     jobs : list of Job
-    upscaler : Upscaler
+    choose : callable, Job -> Choice
     overwrite : bool; False skips a job whose output is there.
     layout : None, "split" or "side", see `compare`
-    encoder : dict, `codec`, `crf` and `preset` of `transcode`
+    encoder : dict, options of `transcode`
     progress : callable, `progress(job, total=frames)`, see `transcode`
 
     Yields
@@ -202,7 +242,7 @@ def run_jobs(jobs, upscaler, *, overwrite=False, layout=None, encoder=None, prog
     Result of each job: of the pictures first, several at a time, then of the videos.
     """
     stop = threading.Event()
-    attempt = partial(_attempt, upscaler=upscaler, overwrite=overwrite, layout=layout,
+    attempt = partial(_attempt, choose=choose, overwrite=overwrite, layout=layout,
                       encoder=encoder or {}, progress=progress, stop=stop)
     with ThreadPoolExecutor(_WORKERS) as pool, ExitStack() as leaving:
         leaving.callback(stop.set)  # on Ctrl-C the pool waits for its threads, so end their work
@@ -210,26 +250,44 @@ def run_jobs(jobs, upscaler, *, overwrite=False, layout=None, encoder=None, prog
     yield from map(attempt, [job for job in jobs if job.video])
 
 
-def _attempt(job, *, upscaler, overwrite, layout, encoder, progress, stop):
+def _attempt(job, *, choose, overwrite, layout, encoder, progress, stop):
     """Carry out one job. A bug of ours is no failed job: it ends the run with its traceback."""
-    if job.output.exists() and not overwrite:
+    if job.done and not overwrite:
+        tidy(job)
         return Result(job, "skipped")
     start = time.perf_counter()
     try:
+        upscaler, network, source = choose(job)
         # Imported where they are used: a film need not wait for Pillow, nor a picture for FFmpeg.
         if job.video:
             from elsr_paddle.enlarge.video import transcode
 
             show = progress and partial(progress, job)
-            outcome = transcode(job.source, job.output, upscaler, layout=layout, progress=show,
-                                **encoder)
+            outcome = transcode(job.source, job.output, upscaler, overwrite=overwrite,
+                                layout=layout, progress=show, **encoder)
         else:
             from elsr_paddle.enlarge.pictures import upscale_picture
 
             outcome = upscale_picture(job.source, job.output, upscaler, layout=layout, stop=stop)
+    except BrokenPipeError:  # nobody is left to work for
+        raise
     except (InputError, OSError, MemoryError) as error:
-        return Result(job, "failed", error=_one_line(error))
+        return failed(job, error)
+    outcome.network, outcome.source = network, source
     return Result(job, "done", outcome, time.perf_counter() - start)
+
+
+def tidy(job):
+    """Delete what is left of a film whose run was killed after its output was there."""
+    if job.video:
+        from elsr_paddle.enlarge.parts import Parts
+
+        Parts(job.output).tidy()
+
+
+def failed(job, error):
+    """The Result of a job that an exception ended."""
+    return Result(job, "failed", error=_one_line(error))
 
 
 def _one_line(error):

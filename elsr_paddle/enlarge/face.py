@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,16 @@ from elsr_paddle.engines.choose import load_engine
 from elsr_paddle.engines.engine import MAX_PIXELS
 from elsr_paddle.enlarge.batch import plan_jobs
 from elsr_paddle.enlarge.pictures import upscale_image, upscale_picture
+from elsr_paddle.enlarge.quality import choose_for_film
 from elsr_paddle.enlarge.sizes import Target, Upscaler
+from elsr_paddle.enlarge.source import source_of
 from elsr_paddle.enlarge.video import transcode
 from elsr_paddle.errors import InputError
+from elsr_paddle.files import VIDEO_SUFFIXES
 from elsr_paddle.networks import zoo
+from elsr_paddle.video.encoder import VideoOptions
+
+log = logging.getLogger(__name__)
 
 
 def upscale(
@@ -27,7 +34,9 @@ def upscale(
     scale: float | None = None,
     size: tuple[int, int] | None = None,
     fit: tuple[int, int] | None = None,
-    model: str | os.PathLike = zoo.DEFAULT,
+    model: str | os.PathLike | None = None,
+    quality: str | None = None,
+    kind: str = "auto",
     engine: str = "auto",
 ) -> Path | Image.Image | np.ndarray:
     """Enlarge a picture or a video; what comes back is of the kind that was given.
@@ -46,6 +55,13 @@ def upscale(
     size : (width, height) in pixels, reached exactly
     fit : (width, height) of a box that the output fills as far as its shape allows
     model : str or Path, the name of a network that ships, or a file of weights
+    quality : str, instead of a model: fast (elsr-y), balanced (elsr-m) or best (elsr-l, or the best
+        that ships). Without either, pictures get the best, and a film the best that keeps up with
+        it here, by a measure of a second. Name one to make the same of a film again. The choice is
+        logged.
+    kind : str, what the source went through before, with other networks for each: "clean",
+        "compressed" or "aliased" (shrunk without antialiasing). "auto" tells it from a file, and
+        takes pictures in memory for clean. Not beside a model.
     engine : str, what runs the network, see `load_engine`
 
     Returns
@@ -74,25 +90,46 @@ def upscale(
     if not isinstance(source, (str, os.PathLike)) and output is not None:
         raise InputError(f"expected a file to write to {output} but got a {type(source).__name__}; "
                          "leave the output out and save what comes back")
-    upscaler = _upscaler(model, engine, scale, size, fit)
+    kind = _kind_of(source, model, kind)
+    upscalers = {name: _upscaler(files, engine, scale, size, fit)
+                 for name, files in _all_files(model, quality, kind, engine).items()}
+    best = list(upscalers.values())[-1]
     if isinstance(source, np.ndarray):
-        return upscaler.upscale(_checked(source))
+        return best.upscale(_checked(source))
     if isinstance(source, Image.Image):
-        return upscale_image(source, upscaler)
+        return upscale_image(source, best)
     if isinstance(source, (str, os.PathLike)):
-        return _upscale_file(Path(source), Path(output), upscaler)
+        return _upscale_file(Path(source), Path(output), upscalers, kind)
     raise InputError("expected a file, a PIL image or an array but got a "
                      f"{type(source).__name__}")
 
 
-def _upscaler(model, engine, scale, size, fit):
-    files = _weights_of(model, engine)
-    default = None if size or fit else max(files)
-    return Upscaler(lambda scale: _engine(*_state(files[scale]), engine), files,
-                    Target(scale or default, size, fit), MAX_PIXELS)
+def _kind_of(source, model, kind):
+    """The kind of source: as given, else as its file tells."""
+    if kind != "auto" and model is not None:
+        raise InputError("expected a model or a kind of source but got both; leave one out")
+    if kind != "auto" or model is not None or not isinstance(source, (str, os.PathLike)):
+        return "clean" if kind == "auto" else kind
+    path = Path(source)
+    found = source_of(path, path.suffix.lower() in VIDEO_SUFFIXES)
+    log.info("%s: source %s", path, found)
+    return found.kind
 
 
-def _weights_of(model, engine):
+def _all_files(model, quality, kind, engine):
+    """The files that may be taken, the fastest network's first: quality -> scale -> Path."""
+    if model is not None and quality is not None:
+        raise InputError("expected a model or a quality but got both; leave one out")
+    if model is not None:
+        return {"": _files_of(model, engine)}
+    entries, _ = zoo.available()
+    files = zoo.of_qualities(entries, kind)
+    if quality is not None:
+        files = {quality: zoo.of_quality(entries, quality, kind)} if files else {}
+    return files or {"": _files_of(zoo.DEFAULT, engine)}
+
+
+def _files_of(model, engine):
     """dict of int, scale -> Path, of a network that ships or of one file."""
     entries, _ = zoo.available()
     files = {entry.scale: entry.path for entry in entries if entry.name == model}
@@ -100,6 +137,12 @@ def _weights_of(model, engine):
         return files
     file = zoo.find(model)  # a file, or InputError
     return {_engine(*_state(file), engine).scale: file}
+
+
+def _upscaler(files, engine, scale, size, fit):
+    default = None if size or fit else max(files)
+    return Upscaler(lambda scale: _engine(*_state(files[scale]), engine), files,
+                    Target(scale or default, size, fit), MAX_PIXELS)
 
 
 def _state(path):
@@ -120,11 +163,15 @@ def _checked(image):
     return image
 
 
-def _upscale_file(source, output, upscaler):
+def _upscale_file(source, output, upscalers, kind):
     if source.is_dir():
         raise InputError(f"expected a file but {source} is a folder; call it for each file")
     (job,) = plan_jobs([source], output)
-    carry_out = transcode if job.video else upscale_picture
+    upscaler = list(upscalers.values())[-1]
+    if job.video and len(upscalers) > 1:
+        upscaler, _ = choose_for_film(job.source, job.output, upscalers, VideoOptions(), log.info,
+                                      kind)
+    carry_out = partial(transcode, overwrite=True) if job.video else upscale_picture
     for text in carry_out(job.source, job.output, upscaler).warnings:
         warnings.warn(f"{source}: {text}", stacklevel=3)
     return job.output

@@ -19,7 +19,8 @@ from elsr_paddle.video.colour import (
     planes_of,
     turn_filters,
 )
-from elsr_paddle.video.encoder import encoder_options, pixel_formats
+from elsr_paddle.video.encoder import encoder_of, encoder_options, stored_as
+from elsr_paddle.video.pipes import FRAMES_ALONE, PACKED, nearest_format
 from elsr_paddle.video.pyav import can_rotate, display_matrix
 
 _SHALLOW, _DEEP = "yuv420p", "yuv420p10le"
@@ -40,22 +41,25 @@ class Frames:
     Attributes
     ----------
     codec, format : str, the encoder and the pixel format it gets
+    stored_as : str, the pixel format in which the encoder takes its samples
     options : dict, the encoder's own
     colour : Colour
     matrix : list of int, by which the player is to turn the output; or None
     turns : list of (name, arguments) of filters that turn a frame before it comes here
+    threads : int, of the encoder; or None
+    network : dict, which network and which weights of it; None where bicubic does
     """
 
     def __init__(self, reader, upscaler, container, options, outcome):
         first = reader.first_frame()
         self.codec, self._layout = options.codec_for(container), options.layout
+        self.threads = options.threads
         self.colour = colour_of(first, reader.stream.codec_context)
-        self.format = self._pixel_format(outcome)
-        self.options = encoder_options(self.codec, self.format, options)
+        self._set_format(first, container, options, outcome)
         if has_alpha(first) or reader.stream.metadata.get("alpha_mode") == "1":
             outcome.warn("its transparency was dropped")  # VP9 has it on the side
-        # WebM cannot ask for a rotation, and a comparison must be upright itself.
-        asks = container != "webm" and can_rotate() and not options.layout
+        # WebM and frames alone cannot ask for a rotation, and a comparison must be upright itself.
+        asks = container not in ("webm", *FRAMES_ALONE) and can_rotate() and not options.layout
         self.matrix = display_matrix(first) if asks else None
         self.turns = [] if asks else turn_filters(first.rotation)
         self._set_sizes(first, upscaler)
@@ -63,10 +67,25 @@ class Frames:
         self._to, self._from, self._bicubic = (Converter(self.colour) for _ in range(3))
         self._enlarged = self._way(upscaler, first)
 
+    def _set_format(self, first, container, options, outcome):
+        if container not in FRAMES_ALONE:
+            self.format = self._pixel_format(outcome)
+            self.stored_as = stored_as(self.codec, self.format) or self.format
+            self.options = encoder_options(self.codec, self.format, options)
+            return
+        self.format = self.stored_as = options.pixel_format or nearest_format(first.format.name)
+        if options.layout and self.format in PACKED:
+            raise InputError(f"expected planes to compare in but got {self.format}; "
+                             "choose another --pix-fmt, such as yuv444p")
+        if self.colour.transfer in HDR_TRANSFERS:
+            outcome.warn("it is HDR, of which frames alone cannot tell: give the next program its "
+                         "transfer, primaries and matrix")
+        left = Converter(self.colour).sits_left(first) if self.format == _SHALLOW else False
+        self.options = {"chroma_sample_location": "left"} if left else {}
+
     def _pixel_format(self, outcome):
         """Ten bits stay ten where the encoder takes them; says so where not. HDR needs them."""
-        known = pixel_formats(self.codec)
-        deep = _DEEP in known and self.colour.deep
+        deep = self.colour.deep and stored_as(self.codec, _DEEP) is not None
         if self.colour.deep and not deep:
             outcome.warn(f"its {self.colour.bits} bits became 8: {self.codec} takes no more")
         hdr = HDR_TRANSFERS.get(self.colour.transfer)
@@ -86,17 +105,27 @@ class Frames:
         if quarter and not self.turns:
             size, self._stored = size[::-1], shown[::-1]
         self._scale = plan.network
-        # 4:2:0 has one colour sample for 2x2 pixels: an odd last row or column goes.
-        self._height, self._width = (max(2, length - length % 2) for length in size)
+        # Where two pixels share a sample of colour, an odd last row or column goes.
+        known = av.VideoFormat(self.format)
+        shared = (3 - known.chroma_height(2), 3 - known.chroma_width(2))  # pixels: 1 or 2
+        self._height, self._width = (max(pixels, length - length % pixels)
+                                     for pixels, length in zip(shared, size))
+        least = encoder_of(self.codec).least
+        if min(self._height, self._width) < least:
+            raise InputError(f"{self.codec} fails on frames below {least}x{least}, and these are "
+                             f"{self._width}x{self._height}; choose another --codec")
 
     def _way(self, upscaler, first):
         """The way of every frame: a function of the decoded one that gives the enlarged one."""
+        self.network = None
         if self._scale == 1:
             return self._by_bicubic
         engine, deep = upscaler.engine(self._scale), self.colour.deep
-        if engine.channels == 1:
+        self.network = {"model": engine.model_name, "scale": engine.scale,
+                        "weights": engine.fingerprint}
+        if engine.channels == 1 and self.format not in PACKED:
             run = engine.upscale_plane
-            if self.format == _DEEP:
+            if self._ten_bits:
                 run = functools.partial(_upscale_ten_bits, run)
             return functools.partial(self._by_luma, run)
         if deep:
@@ -104,10 +133,20 @@ class Frames:
             return functools.partial(self._by_rgb, run)
         # With the conversion to 4:2:0 in its last layer it has half the outputs, and a pass over
         # RGB frames is saved: together a third of the time that is not the encoder's.
-        run = engine.yuv420(self.colour.from_rgb(), self._from.sits_left(first))
+        run = self.format == _SHALLOW and engine.yuv420(self.colour.from_rgb(),
+                                                        self._from.sits_left(first))
         if run:
             return functools.partial(self._by_rows, run)
         return functools.partial(self._by_rgb, engine.upscale)
+
+    @property
+    def scale(self):
+        """Scale of the network; 1 where bicubic does all."""
+        return self._scale
+
+    @property
+    def _ten_bits(self):
+        return self.format.endswith("10le")
 
     @property
     def size(self):
@@ -174,7 +213,7 @@ class Frames:
     def _beside_bicubic(self, frame, ours):
         bicubic = self._by_bicubic(frame)
         both = av.VideoFrame(self.size[1], self.size[0], self.format)
-        gray = 512 if self.format == _DEEP else 128
+        gray = 512 if self._ten_bits else 128
         lines = (gray * 2 - gray // 8, gray, gray)  # white enough in full and limited range
         for plane, left, right, line in zip(planes_of(both), planes_of(bicubic), planes_of(ours),
                                             lines):

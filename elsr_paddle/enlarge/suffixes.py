@@ -1,4 +1,4 @@
-"""State what is read and written, by suffix, and how pictures are saved."""
+"""State what is read and written, by suffix or pixel format, and how pictures are saved."""
 
 from __future__ import annotations
 
@@ -31,3 +31,7 @@ ANIMATED = {".gif": "GIF", ".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".ti
 
 # Containers that keep any timestamp, by FFmpeg's name.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+# Of raw frames that come and go through pipes, by FFmpeg's names.
+PIXEL_FORMATS = ("gray", "yuv420p", "yuv422p", "yuv444p", "gray10le", "yuv420p10le", "yuv422p10le",
+                 "yuv444p10le", "rgb24", "bgr24")

@@ -39,8 +39,8 @@ class Candidate:
 
     @property
     def scale(self) -> int:
-        """How many times it enlarges."""
-        return self.trained.scale
+        """How many times it enlarges, in all passes."""
+        return self.engine.scale
 
     @property
     def multiply_adds(self) -> int:

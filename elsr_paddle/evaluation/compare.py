@@ -7,17 +7,17 @@ nothing in this module knows what computes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.errors import InputError
-from elsr_paddle.evaluation.protocol import PROTOCOLS, EvaluationOptions, Score, score
+from elsr_paddle.evaluation.protocol import PROTOCOLS, EvaluationOptions, Score, flicker, score
 from elsr_paddle.evaluation.results import BICUBIC, NetworkScore, Record
 from elsr_paddle.evaluation.stills import Still
-from elsr_paddle.imaging.degrade import make_pair
 from elsr_paddle.imaging.io import is_gray_file, read_image
 from elsr_paddle.imaging.resize import modcrop
 
@@ -47,6 +47,7 @@ class Item:
     bicubic : array
     bicubic_score : Score against `hr`
     restored : dict, name of a network -> Restored
+    flicker_db : dict, as `Record.flicker_db`
     """
 
     name: str
@@ -55,13 +56,20 @@ class Item:
     bicubic: np.ndarray
     bicubic_score: Score
     restored: dict[str, Restored]
+    flicker_db: dict[str, float | None] = field(default_factory=dict)
 
     def record(self) -> Record:
         """The scores without the images."""
         height, width = self.hr.shape[:2]
         scores = {BICUBIC: self.bicubic_score}
         scores.update({network: found.score for network, found in self.restored.items()})
-        return Record(self.name, width, height, scores)
+        return Record(self.name, width, height, scores, self.flicker_db)
+
+    @property
+    def images(self) -> dict[str, np.ndarray]:
+        """Method -> its image: `BICUBIC` first, then every network by its name."""
+        return {BICUBIC: self.bicubic,
+                **{network: found.image for network, found in self.restored.items()}}
 
 
 def evaluate_image(
@@ -130,15 +138,16 @@ def evaluate_stills(
 
     Parameters
     ----------
-    stills : iterable of Still
+    stills : iterable of Still; its number seeds a degradation that draws.
     upscalers, options : as for `evaluate_image`
     on_error : callable that takes an InputError, which names the file
     """
-    for still in stills:
+    for number, still in enumerate(stills):
         try:
             lr = read_image(still.lr_path) if still.lr_path else None
             hr, gray = read_image(still.path), is_gray_file(still.path)
-            item = evaluate_image(hr, upscalers, options, lr=lr, gray=gray, name=still.name)
+            item = evaluate_image(hr, upscalers, options, lr=lr, gray=gray, seed=number,
+                                  name=still.name)
         except InputError as error:
             on_error(_naming(still.path, error))
             continue
@@ -159,13 +168,24 @@ def evaluate_frames(
         number is the Item's name and the seed of a degradation that draws noise.
     upscalers, options, on_error : as for `evaluate_stills`
     """
+    before = None
     for number, hr in numbered_frames:
         try:
             item = evaluate_image(hr, upscalers, options, seed=number, name=str(number))
         except InputError as error:
             on_error(_naming(f"frame {number}", error))
             continue
-        yield item
+        yield replace(item, flicker_db=_flicker(before, item, options))
+        before = item
+
+
+def _flicker(before, item, options):
+    """Method -> dB since the frame before, or None where there is none of that size."""
+    if before is None or before.hr.shape != item.hr.shape:
+        return dict.fromkeys(item.images)
+    return {method: flicker((before.hr, item.hr), (before.images[method], image), options.rules,
+                            scale=options.scale)
+            for method, image in item.images.items()}
 
 
 def _naming(what, error):

@@ -7,13 +7,13 @@ shared with a notebook. Every file is written whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, Formatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
 from elsr_paddle.errors import InputError
@@ -213,86 +213,143 @@ class CostPoint:
     Attributes
     ----------
     label : str
-    multiply_adds : int, or None for what costs next to nothing: it becomes a line across.
+    cost : float, in the axis' unit; None for what costs next to nothing: it becomes a line across.
     psnr_db : float
     ours : bool
+    as_published : bool, whether nobody here has run it: its dot is hollow.
     """
 
     label: str
-    multiply_adds: int | None
+    cost: float | None
     psnr_db: float
     ours: bool = False
+    as_published: bool = False
+
+
+@dataclass(frozen=True)
+class CostAxis:
+    """What `cost_figure` counts.
+
+    Attributes
+    ----------
+    label : str
+    formatter : matplotlib's formatter of its numbers
+    marks : dict, text -> a cost at which a line goes up
+    """
+
+    label: str
+    formatter: Formatter
+    marks: dict[str, float] = field(default_factory=dict)
+
+
+MULTIPLY_ADDS = CostAxis("multiply-adds for a frame of 320×180", EngFormatter(sep=" "))
 
 
 def cost_figure(
-    path: str | Path, points: Sequence[CostPoint], title: str = "PSNR against cost"
+    path: str | Path, points: Sequence[CostPoint], title: str = "PSNR against cost",
+    axis: CostAxis = MULTIPLY_ADDS,
 ) -> None:
-    """Draw the PSNR of methods against their multiply-adds, the latter on a logarithmic axis.
+    """Draw the PSNR of methods against their cost, the latter on a logarithmic axis.
 
     Parameters
     ----------
     path : str or Path of the PNG
     points : sequence of CostPoint; labels keep clear of each other and of the dots where they can.
     title : str
+    axis : CostAxis
 
     Raises
     ------
     InputError if no point has a cost.
     """
-    costs = [point.multiply_adds for point in points if point.multiply_adds is not None]
+    costs = [point.cost for point in points if point.cost is not None]
     if not costs:
-        raise InputError("expected a method with a number of multiply-adds but got none")
+        raise InputError("expected a method with a cost but got none")
+    costs += axis.marks.values()
     levels = [point.psnr_db for point in points]
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
     for point in points:
-        _draw_cost(axis, point)
-    axis.set(xscale="log", xlim=(min(costs) / 2.5, max(costs) * 4), title=title, ylabel="PSNR (dB)",
-             ylim=(min(levels) - 0.25, max(levels) + 0.25),
-             xlabel="multiply-adds for a frame of 320×180")  # fmt: skip
-    axis.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    axis.grid(alpha=0.3, which="both")
-    _label_points(figure, axis, points)
+        _draw_cost(axes, point)
+    for cost in axis.marks.values():
+        axes.axvline(cost, ls=":", color=COLOURS[6], linewidth=1.2)
+    axes.set(xscale="log", xlim=(min(costs) / 2.5, max(costs) * 4), title=title,
+             ylabel="PSNR (dB)", ylim=(min(levels) - 0.25, max(levels) + 0.25), xlabel=axis.label)
+    axes.xaxis.set_major_formatter(axis.formatter)
+    axes.grid(alpha=0.3, which="both")
+    _draw_legend(axes, points)
+    _label_points(figure, axes, points, axis.marks)
     save_figure(figure, path)
 
 
 _OURS = {"marker": "*", "color": BICUBIC_COLOUR, "ms": 15}
 _OTHERS = {"marker": "o", "color": SR_COLOUR, "ms": 7}
+_AS_PUBLISHED = {**_OTHERS, "markerfacecolor": "white", "mec": SR_COLOUR, "mew": 1.4}
 
 
 def _draw_cost(axis, point):
-    if point.multiply_adds is None:
+    if point.cost is None:
         axis.axhline(point.psnr_db, ls="--", color=COLOURS[6], linewidth=1)
     else:
-        style = _OURS if point.ours else _OTHERS
-        axis.plot(point.multiply_adds, point.psnr_db, ls="none", mec="black", mew=0.6, **style)
+        style = _OURS if point.ours else _AS_PUBLISHED if point.as_published else _OTHERS
+        axis.plot(point.cost, point.psnr_db, ls="none", **{"mec": "black", "mew": 0.6, **style})
+
+
+def _draw_legend(axis, points):
+    """What the dots mean, where there is more than ours and others."""
+    if any(point.as_published for point in points):
+        for style, text in ((_OURS, "ours"), (_OTHERS, "others, their weights run by us"),
+                            (_AS_PUBLISHED, "others, as published")):
+            axis.plot([], [], ls="none", label=text, **{"mec": "black", "mew": 0.6, **style})
+        axis.legend(loc="lower right", fontsize="small")
 
 
 _DOT_PIXELS = 10  # half the side of what a dot covers
+_NEAR = 10  # points; a label further up or down is tied to its dot by a line
 # Where a label may stand: offset from its dot in points, and which of its sides is there.
 _PLACES = (((10, 0), "left", "center"), ((-10, 0), "right", "center"),
-           ((0, 9), "center", "bottom"), ((0, -9), "center", "top"))  # fmt: skip
+           ((0, 9), "center", "bottom"), ((0, -9), "center", "top"),
+           ((6, 7), "left", "bottom"), ((-6, 7), "right", "bottom"),
+           ((6, -7), "left", "top"), ((-6, -7), "right", "top"),
+           ((0, 22), "center", "bottom"), ((0, -22), "center", "top"),
+           ((14, 20), "left", "bottom"), ((14, -20), "left", "top"),
+           ((-14, 20), "right", "bottom"), ((-14, -20), "right", "top"),
+           ((14, -36), "left", "top"), ((-14, 36), "right", "bottom"))  # fmt: skip
 _PLACES_ON_A_LINE = (((-6, 3), "right", "bottom"),)
 
 
-def _label_points(figure, axis, points):
+def _label_points(figure, axis, points, marks):
     """Write the labels, each at the first place around its dot where nothing else is."""
     figure.draw_without_rendering()  # from here on, places in pixels are known
     figure.set_layout_engine("none")
     right = axis.get_xlim()[1]
-    anchors = [(point.multiply_adds or right, point.psnr_db) for point in points]
+    anchors = [(point.cost or right, point.psnr_db) for point in points]
     taken = [_dot_box(axis, anchor) for anchor, point in zip(anchors, points)
-             if point.multiply_adds is not None]
-    for point, anchor in zip(points, anchors):
+             if point.cost is not None]
+    for text, cost in marks.items():
+        taken += _mark_boxes(axis, text, cost)
+    if axis.get_legend():
+        taken.append(axis.get_legend().get_window_extent())
+    order = sorted(range(len(points)), key=lambda number: not points[number].ours)  # ours first
+    for point, anchor in ((points[number], anchors[number]) for number in order):
         label = axis.annotate(point.label, anchor, (0, 0), textcoords="offset points",
                               weight="bold" if point.ours else "normal")
-        on_a_line = point.multiply_adds is None
+        on_a_line = point.cost is None
         taken.append(_place_label(axis, label, _PLACES_ON_A_LINE if on_a_line else _PLACES, taken))
 
 
 def _dot_box(axis, anchor):
     where = axis.transData.transform(anchor)
     return Bbox.from_extents(*(where - _DOT_PIXELS), *(where + _DOT_PIXELS))
+
+
+def _mark_boxes(axis, text, cost):
+    """Write upwards along a line, from its foot; the boxes of line and text in pixels."""
+    label = axis.annotate(text, (cost, axis.get_ylim()[0]), (-3, 6), textcoords="offset points",
+                          rotation=90, ha="right", va="bottom", fontsize="small")
+    at, _ = axis.transData.transform((cost, axis.get_ylim()[0]))
+    line = Bbox.from_extents(at - 1, axis.bbox.y0, at + 1, axis.bbox.y1)
+    return [label.get_window_extent(), line]
 
 
 def _place_label(axis, label, places, taken):
@@ -303,6 +360,9 @@ def _place_label(axis, label, places, taken):
         inside = all(axis.bbox.contains(*corner) for corner in (box.min, box.max))
         if inside and not box.count_overlaps(taken):
             break
+    if abs(offset[1]) > _NEAR:
+        line = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4, "alpha": 0.6}
+        axis.annotate("", label.xy, offset, textcoords="offset points", arrowprops=line)
     return box
 
 

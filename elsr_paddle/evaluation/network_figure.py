@@ -75,7 +75,7 @@ def network_figure(path: str | FilePath, network: Network) -> None:
     network : Network
     """
     graph = network.graph
-    elements = arranged(graph)
+    elements = arranged(graph.pruned())
     title = (f"{network.name.upper()}: {graph.parameter_count:,} parameters, "
              f"{_rounded_cost(FRAME_PIXELS * graph.multiply_adds)} multiply-adds "
              "for a frame of 320×180")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elsr_paddle.imaging.degrade import DEGRADATIONS
+from elsr_paddle.data.degradations import DEGRADATIONS
 from elsr_paddle.imaging.luma import rgb_to_y
 from elsr_paddle.imaging.metrics import psnr, ssim
 from elsr_paddle.imaging.resize import imresize, opencv_cubic
@@ -60,7 +60,7 @@ class EvaluationOptions:
     ----------
     scale : int, of the networks
     protocol : str, a name in `PROTOCOLS`
-    degradation : str, a name in `degrade.DEGRADATIONS`; None takes the protocol's.
+    degradation : str, a name in `degradations.DEGRADATIONS`; None takes the protocol's.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class EvaluationOptions:
 
     @property
     def lr_kind(self) -> str:
-        """How LR is made, a name in `degrade.DEGRADATIONS`."""
+        """How LR is made, a name in `degradations.DEGRADATIONS`."""
         return self.degradation or self.rules.degradation
 
 
@@ -132,3 +132,25 @@ def score(
     border = protocol.border(scale)
     similarity = ssim(reference, restored, crop_border=border) if structure else None
     return Score(psnr(reference, restored, crop_border=border), similarity)
+
+
+def flicker(
+    reference: tuple[np.ndarray, np.ndarray],
+    restored: tuple[np.ndarray, np.ndarray],
+    protocol: Protocol,
+    *,
+    scale: int,
+) -> float:
+    """PSNR of the change from one frame to the next, dB: the lower, the more a clip flickers.
+
+    What a method adds to each frame alike does not count, nor does what it leaves out of both.
+
+    Parameters
+    ----------
+    reference, restored : pairs of uint8 arrays, shape (H, W, 3), RGB: a frame and the next one
+    protocol : Protocol
+    scale : int, decides the border
+    """
+    turn = rgb_to_y if protocol.colour == "y" else np.float64
+    wanted, found = (turn(after) - turn(before) for before, after in (reference, restored))
+    return psnr(wanted, found, crop_border=protocol.border(scale))

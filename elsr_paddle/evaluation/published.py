@@ -1,9 +1,12 @@
-"""List figures that others have published, to stand beside ours in the tables."""
+"""List figures of others, as published or of their weights run by us, to stand beside ours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from elsr_paddle.evaluation.peers import PEERS
+
+_BY_US = ", run by us"  # how the source of such a figure ends
 FRAME_PIXELS = 320 * 180  # of the LR frame that multiply-adds are counted for
 
 
@@ -18,6 +21,11 @@ class Published:
     psnr_db: dict  # name of the set -> dB
     source: str
 
+    @property
+    def run_by_us(self) -> bool:
+        """Whether the figures are of released weights, measured as ours are."""
+        return self.source.endswith(_BY_US)
+
 
 def _sets(*psnr_db):
     return {name: value for name, value in zip(("Set5", "Set14", "B100"), psnr_db) if value}
@@ -25,18 +33,9 @@ def _sets(*psnr_db):
 
 # Multiply-adds, from the layers: a network at LR resolution uses each weight of its kernels once
 # for each LR pixel; biases and activations are not counted.
-# ELSR, conv 3x3, 3-6, 6-6, 6-6, 6-48:
-_PORT = FRAME_PIXELS * 9 * (3 * 6 + 6 * 6 + 6 * 6 + 6 * 48)  # 196.0 M
-# Conv 5x5 1-12, 3x3 12-12, 3x3 12-16; with 40 biases, the 3,364 parameters that the study states:
-_ESPCN_D12_S12 = FRAME_PIXELS * (25 * 12 + 9 * 12 * 12 + 9 * 12 * 16)  # 191.5 M
 # Conv 5x5 1-56, 1x1 56-12, four times 3x3 12-12, 1x1 12-56, and a deconvolution 9x9 56-1, which
 # at any scale spreads each LR pixel over 81 HR pixels:
 _FSRCNN = FRAME_PIXELS * (25 * 56 + 56 * 12 + 4 * 9 * 12 * 12 + 12 * 56 + 81 * 56)  # 717.9 M
-
-
-def _espcn(scale):
-    """Conv 5x5 1-64, 3x3 64-32, 3x3 32-scale^2: 1.42 G at x4."""
-    return FRAME_PIXELS * (25 * 64 + 9 * 64 * 32 + 9 * 32 * scale**2)
 
 
 def _srcnn(scale):
@@ -52,26 +51,46 @@ _EDSR = {
     4: FRAME_PIXELS * (_RESIDUAL + _DOUBLING + 4 * _DOUBLING + 16 * _TO_RGB),  # 114.2 G
 }
 
+
+
+def _run(method, scale, parameters, psnr_db, weights):
+    """A network whose weights we ran in this package's protocol."""
+    return Published(method, scale, parameters, _of_graph(method, scale), _sets(*psnr_db),
+                     weights + _BY_US)
+
+
+def _of_graph(method, scale):
+    return FRAME_PIXELS * PEERS[method, scale].graph.multiply_adds
+
+
+_EDGE_SR, _RELEASED = "edge-SR study's weights", "its released weights"
 _TABLES = "the field's tables since SRCNN"
 
 PUBLISHED = (
     Published("bicubic", 2, None, None, _sets(33.66, 30.23, 29.56), _TABLES),
     Published("bicubic", 3, None, None, _sets(30.39, 27.54, 27.21), _TABLES),
     Published("bicubic", 4, None, None, _sets(28.42, 26.00, 25.96), _TABLES),
+    _run("ESPCN D10-S15, luma", 2, "2,169", (36.51, 32.31, 31.22), _EDGE_SR),
     Published("FSRCNN, luma", 2, "12.5K", _FSRCNN, _sets(37.00, 32.63, 31.53), "arXiv 1608.00367"),
     Published("SRCNN, luma", 2, "57K", _srcnn(2), _sets(36.66, 32.42, 31.36), "arXiv 1501.00092"),
     Published("EDSR-baseline", 2, "1.5M", _EDSR[2], _sets(37.99, 33.57, 32.16), "arXiv 1707.02921"),
-    Published("ESPCN, luma", 3, None, _espcn(3), _sets(32.55, 29.08),
+    _run("ESPCN D10-S15, luma", 3, "2,849", (32.56, 29.16, 28.27), _EDGE_SR),
+    Published("ESPCN, luma", 3, None, _of_graph("ESPCN, luma", 3), _sets(32.55, 29.08),
               "arXiv 1609.05158, 91 images"),
-    Published("ESPCN, luma", 3, None, _espcn(3), _sets(33.13, 29.49),
+    Published("ESPCN, luma", 3, None, _of_graph("ESPCN, luma", 3), _sets(33.13, 29.49),
               "arXiv 1609.05158, ImageNet"),
     Published("SRCNN, luma", 3, "57K", _srcnn(3), _sets(32.75, 29.28, 28.41), "arXiv 1501.00092"),
-    Published("ELSR-torch", 4, "3,469", _PORT, _sets(27.84, 25.69, 25.75),
-              "its released weights, run by us"),
-    Published("ESPCN D12-S12, luma", 4, "3,364", _ESPCN_D12_S12, _sets(30.26, 27.33, 26.78),
-              "edge-SR study's weights, run by us"),
+    _run("ELSR-torch", 4, "3,469", (27.84, 25.69, 25.75), _RELEASED),
+    _run("ESPCN D10-S15, luma", 4, "3,801", (30.29, 27.33, 26.79), _EDGE_SR),
+    _run("ESPCN D12-S12, luma", 4, "3,364", (30.26, 27.33, 26.78), _EDGE_SR),
+    _run("ESPCN D12-S24, luma", 4, "6,400", (30.41, 27.42, 26.84), _EDGE_SR),
+    _run("ESPCN D16-S32, luma", 4, "9,680", (30.46, 27.45, 26.87), _EDGE_SR),
+    _run("ECBSR-M4C16", 4, "16.8K", (30.89, 27.72, 27.06), _RELEASED),
+    _run("ECBSR-M4C32", 4, "51.9K", (31.25, 27.96, 27.22), _RELEASED),
+    _run("ETDS-M", 4, "72.6K", (31.42, 28.05, 27.27), _RELEASED),
+    _run("ECBSR-M6C40", 4, "105K", (31.42, 28.12, 27.33), _RELEASED),
     Published("FSRCNN, luma", 4, "12.5K", _FSRCNN, _sets(30.72, 27.61, 26.98), "arXiv 1608.00367"),
-    Published("ESPCN, luma", 4, "~25K", _espcn(4), _sets(30.90, 27.73, 27.06),
+    Published("ESPCN, luma", 4, "~25K", _of_graph("ESPCN, luma", 4), _sets(30.90, 27.73, 27.06),
               "arXiv 1609.05158, ImageNet"),
     Published("SRCNN, luma", 4, "57K", _srcnn(4), _sets(30.48, 27.49, 26.90), "arXiv 1501.00092"),
     Published("EDSR-baseline", 4, "1.5M", _EDSR[4], _sets(32.09, 28.58, 27.56), "arXiv 1707.02921"),

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,21 @@ class Record:
     name : str
     width, height : int, pixels of HR
     scores : dict, method -> Score: `BICUBIC` first, then every network by its name
+    flicker_db : dict, method -> `protocol.flicker` since the frame before, None in the first frame
+        of a clip; empty for stills
     """
 
     name: str
     width: int
     height: int
     scores: dict[str, Score]
+    flicker_db: dict[str, float | None] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in JSON: the methods beside the name and the size."""
         methods = {method: asdict(found) for method, found in self.scores.items()}
+        for method, flicker_db in self.flicker_db.items():
+            methods[method]["flicker_db"] = flicker_db
         return {"name": self.name, "width": self.width, "height": self.height, **methods}
 
 
@@ -59,15 +64,20 @@ class Summary:
     ----------
     mean : dict, method -> Score
     items : tuple of Record
+    flicker_db : dict, method -> mean over the frames that have one; empty for stills and for a
+        single frame
     """
 
     mean: dict[str, Score]
     items: tuple[Record, ...]
+    flicker_db: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in JSON."""
-        return {"mean": {method: asdict(found) for method, found in self.mean.items()},
-                "items": [record.as_dict() for record in self.items]}
+        means = {method: asdict(found) for method, found in self.mean.items()}
+        for method, flicker_db in self.flicker_db.items():
+            means[method]["flicker_db"] = flicker_db
+        return {"mean": means, "items": [record.as_dict() for record in self.items]}
 
 
 def summarise(records: Sequence[Record]) -> Summary:
@@ -88,15 +98,21 @@ def summarise(records: Sequence[Record]) -> Summary:
     finite = [record for record in records
               if all(math.isfinite(found.psnr_db) for found in record.scores.values())]
     mean = {method: _mean_score(method, finite, records) for method in records[0].scores}
-    return Summary(mean, tuple(records))
+    return Summary(mean, tuple(records), _mean_flicker(records))
+
+
+def _mean_flicker(records):
+    """Of each method, over all frames but the first."""
+    later = [record.flicker_db for record in records if None not in record.flicker_db.values()]
+    return {method: _mean(found[method] for found in later) for method in (later or [{}])[0]}
 
 
 def _mean_score(method, finite, records):
     """A Score of the same kind as the records hold, each field averaged."""
     kind = type(records[0].scores[method])
-    means = {field.name: _mean(getattr(record.scores[method], field.name)
-                               for record in (finite if field.name == "psnr_db" else records))
-             for field in fields(kind)}
+    means = {figure.name: _mean(getattr(record.scores[method], figure.name)
+                                for record in (finite if figure.name == "psnr_db" else records))
+             for figure in fields(kind)}
     return kind(**means)
 
 
@@ -144,4 +160,5 @@ def _row(record):
     row = {"name": record.name, "width": record.width, "height": record.height}
     for method, found in record.scores.items():
         row.update({f"{method}_{figure}": value for figure, value in asdict(found).items()})
+    row.update({f"{method}_flicker_db": value for method, value in record.flicker_db.items()})
     return row

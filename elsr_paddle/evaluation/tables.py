@@ -57,14 +57,17 @@ def scores_table(summary: Summary, network: str) -> str:
 
 
 def means_table(summary: Summary, network: str) -> str:
-    """The last row of `scores_table` alone: a clip has too many frames to list."""
+    """The last row of `scores_table` alone, and the flicker: a clip has too many frames to list."""
     name = f"mean of {len(summary.items)} frames"
-    return _scores_table("clip", [_scores_row(name, summary.mean, network)], network)
+    flicker = [summary.flicker_db.get(method) for method in (BICUBIC, network)]
+    row = [*_scores_row(name, summary.mean, network), *flicker]
+    return _scores_table("clip", [row], network,
+                         ["bicubic flicker dB", f"{network.upper()} flicker dB"])
 
 
-def _scores_table(what, rows, network):
+def _scores_table(what, rows, network, more=()):
     label = network.upper()
-    headers = [what, "bicubic dB", "SSIM", f"{label} dB", "SSIM", f"{label} vs bicubic dB"]
+    headers = [what, "bicubic dB", "SSIM", f"{label} dB", "SSIM", f"{label} vs bicubic dB", *more]
     return table(headers, rows)
 
 

@@ -13,6 +13,10 @@ from elsr_paddle.imaging.resize import CUBIC_WIDTH, cubic, weights
 BT601 = np.array([0.299, 0.587, 0.114])
 STUDIO_BLACK, STUDIO_RANGE = 16.0, 219.0
 
+# Added before a luma in full range is cut off. The weighted sums of levels are multiples of 0.001;
+# with half of that more than a half, ties go up whatever the order in which float32 adds.
+TIES_UP = 0.5005
+
 # Products of matrices are kept below 2**18 multiply-adds. OpenBLAS shares larger ones among
 # threads, which takes 50 times as long where another process, or an engine, has the cores.
 _COLUMNS = 16  # LR columns resampled by one product
@@ -50,7 +54,7 @@ def rgb_to_luma(image: np.ndarray) -> np.ndarray:
     -------
     uint8 array, shape (H, W), range [0, 255]; of a gray pixel its value.
     """
-    return (image @ BT601.astype(np.float32) + np.float32(0.5)).astype(np.uint8)
+    return (image @ BT601.astype(np.float32) + np.float32(TIES_UP)).astype(np.uint8)
 
 
 def upscale_by_luma(image: np.ndarray, upscale_plane) -> np.ndarray:

@@ -45,8 +45,15 @@ class ELSR(Network):
     prelu: str = option("channel", "PReLU slopes: one a channel, or one shared",
                         choices=("channel", "shared"))
 
+    def published(self):
+        return ({"head": "layer1", "body.0": "layer2_4.conv1", "body.1": "layer2_4.prelu",
+                 "body.2": "layer2_4.conv2", "tail": "layer5"},)
+
     def layers(self, x):
         head = x.conv("head", self.width)
         body = head.conv("body.0", self.width).prelu("body.1", shared=self.prelu == "shared")
         body = body.conv("body.2", self.width)
         return (body + head).conv("tail", 3 * self.scale**2).pixel_shuffle(self.scale)
+
+
+KINDS = (ELSR,)

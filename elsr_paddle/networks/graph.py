@@ -76,11 +76,36 @@ class Graph:
                 found[source].append(index)
         return found
 
+    @cached_property
+    def live(self) -> frozenset[int]:
+        """Indices of the nodes that the output depends on.
+
+        The others hold parameters alone, such as the tails of the other scales of MDSR.
+        """
+        found, waiting = set(), [len(self.nodes) - 1]
+        while waiting:
+            index = waiting.pop()
+            if index not in found:
+                found.add(index)
+                waiting += self.nodes[index].sources
+        return frozenset(found)
+
+    def pruned(self) -> Graph:
+        """Without the nodes that the output does not depend on, and without their arrays."""
+        if len(self.live) == len(self.nodes):
+            return self
+        draft, places = Draft(self), {}
+        for index in sorted(self.live):
+            node = self.nodes[index]
+            places[index] = draft.add(node.op, *(places[source] for source in node.sources))
+        return draft.graph() if self.arrays else Graph(tuple(draft.nodes))
+
     @property
     def multiply_adds(self) -> int:
         """For one pixel of the picture; those of convolutions alone count."""
+        nodes = [self.nodes[index] for index in self.live]
         return sum(node.op.multiply_adds * self.resolutions[node.sources[0]] ** 2
-                   for node in self.nodes if node.sources)
+                   for node in nodes if node.sources)
 
     @property
     def parameter_count(self) -> int:
@@ -91,7 +116,7 @@ class Graph:
     def radius(self) -> int | None:
         """LR pixels around a pixel that its output depends on; None for the whole picture."""
         leads = [Fraction(0)] * len(self.nodes)
-        for index in reversed(range(len(self.nodes))):
+        for index in sorted(self.live, reverse=True):
             node = self.nodes[index]
             if isinstance(node.op, ops.GlobalPool):
                 return None
@@ -220,6 +245,16 @@ class Value:
         """Convolution with zero padding; `learning_rate` is a factor on the network's rate."""
         return self._then(ops.Conv(name, self.channels, channels, kernel, learning_rate))
 
+    def transposed_conv(self, name: str, channels: int, kernel: int, scale: int, *,
+                        learning_rate: float = 1.0) -> Value:
+        """Enlarge by a transposed convolution; `learning_rate` as for `conv`."""
+        return self._then(ops.TransposedConv(name, self.channels, channels, kernel, scale,
+                                             learning_rate))
+
+    def repeat(self, copies: int) -> Value:
+        """Each channel several times in a row."""
+        return self._then(ops.Repeat(copies))
+
     def prelu(self, name: str, shared: bool = False) -> Value:
         """PReLU with a slope for each channel, or one that all share."""
         return self._then(ops.PReLU(name, self.channels, shared))
@@ -297,9 +332,11 @@ def outputs(graph: Graph, image: np.ndarray, dtype: type = np.float64) -> list[n
 
     Returns
     -------
-    list of arrays (C, H, W), one a node; the picture's own range is [0, 1].
+    list of arrays (C, H, W), one a node, None for those that the output does not depend on; the
+    picture's own range is [0, 1].
     """
     found = [image.astype(dtype).transpose(2, 0, 1) / dtype(255)]  # (H, W, C) -> (C, H, W)
-    for node in graph.nodes[1:]:
-        found.append(node.op.apply(graph.arrays, *(found[source] for source in node.sources)))
+    for index, node in enumerate(graph.nodes[1:], start=1):
+        given = [found[source] for source in node.sources]
+        found.append(node.op.apply(graph.arrays, *given) if index in graph.live else None)
     return found

@@ -79,24 +79,12 @@ class Input(Operation):
         return self.size
 
 
-@dataclass(frozen=True)
-class Conv(Operation):
-    """Convolution that keeps height and width."""
-
-    name: str
-    inputs: int
-    outputs: int
-    kernel: int = 3  # side, odd
-    learning_rate: float = 1.0  # factor on the rate of the whole network
-    padding: str = "zero"  # or "edge": the border is repeated
+class Convolution(Operation):
+    """What convolutions share: `kernel` is odd, weight and bias are named after `name`."""
 
     def __post_init__(self):
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise InputError(f"expected an odd kernel for {self.name} but got {self.kernel}")
-
-    def parameters(self):
-        return {self.weight: (self.outputs, self.inputs, self.kernel, self.kernel),
-                self.bias: (self.outputs,)}
 
     @property
     def weight(self):
@@ -111,6 +99,22 @@ class Conv(Operation):
             raise InputError(f"expected {self.inputs} channels before {self.name} "
                              f"but got {inputs[0]}")
         return self.outputs
+
+
+@dataclass(frozen=True)
+class Conv(Convolution):
+    """Convolution that keeps height and width."""
+
+    name: str
+    inputs: int
+    outputs: int
+    kernel: int = 3  # side, odd
+    learning_rate: float = 1.0  # factor on the rate of the whole network
+    padding: str = "zero"  # or "edge": the border is repeated
+
+    def parameters(self):
+        return {self.weight: (self.outputs, self.inputs, self.kernel, self.kernel),
+                self.bias: (self.outputs,)}
 
     @property
     def reach(self):
@@ -136,6 +140,68 @@ class Conv(Operation):
 
     def describe(self):
         return f"conv {self.kernel}x{self.kernel}, {self.inputs} to {self.outputs}"
+
+
+@dataclass(frozen=True)
+class TransposedConv(Convolution):
+    """Convolution that enlarges: each LR pixel adds its kernel to the HR pixels around its own.
+
+    With a kernel of odd side k, padding k // 2 and s - 1 rows more at the end, an LR pixel becomes
+    s * s pixels, as in FSRCNN (arXiv 1608.00367). It equals a convolution to s * s channels and a
+    pixel shuffle, exactly.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    kernel: int  # side, odd
+    scale: int
+    learning_rate: float = 1.0  # factor on the rate of the whole network
+    title: ClassVar[str] = "transposed convolution"
+
+    def parameters(self):
+        return {self.weight: (self.inputs, self.outputs, self.kernel, self.kernel),
+                self.bias: (self.outputs,)}
+
+    @property
+    def reach(self):
+        return (self.kernel // 2 + self.scale - 1) // self.scale
+
+    @property
+    def enlarges(self):
+        return self.scale
+
+    @property
+    def multiply_adds(self):
+        return self.inputs * self.outputs * self.kernel**2
+
+    def sub_pixel(self, arrays):
+        """The equal convolution, which a pixel shuffle follows.
+
+        Returns
+        -------
+        kernel : float array (outputs * s * s, inputs, 2 * reach + 1, 2 * reach + 1)
+        bias : float array (outputs * s * s,)
+        """
+        given, reach, scale = arrays[self.weight], self.reach, self.scale
+        side, middle = 2 * reach + 1, self.kernel // 2
+        kernel = np.zeros((self.outputs, scale, scale, self.inputs, side, side), given.dtype)
+        for i, j, row, column in np.ndindex(scale, scale, side, side):
+            # From pixel (i, j) of an LR pixel back to the tap of the LR pixel that reaches it.
+            y, x = i + middle - scale * (row - reach), j + middle - scale * (column - reach)
+            if 0 <= y < self.kernel and 0 <= x < self.kernel:
+                kernel[:, i, j, :, row, column] = given[:, :, y, x].T
+        return (kernel.reshape(-1, self.inputs, side, side),
+                np.repeat(arrays[self.bias], scale**2))
+
+    def apply(self, arrays, *features):
+        kernel, bias = self.sub_pixel(arrays)
+        conv = Conv("", self.inputs, len(bias), kernel.shape[-1])
+        return shuffle(conv.apply({".weight": kernel, ".bias": bias}, *features), self.scale)
+
+    def describe(self):
+        return (f"transposed conv {self.kernel}x{self.kernel}, {self.inputs} to {self.outputs}, "
+                f"x{self.scale}")
 
 
 @dataclass(frozen=True)
@@ -249,6 +315,20 @@ class Shift(Operation):
 
     def apply(self, arrays, *features):
         return features[0] + np.asarray(self.amounts, features[0].dtype)[:, None, None]
+
+
+@dataclass(frozen=True)
+class Repeat(Operation):
+    """Each channel several times in a row: with a pixel shuffle behind it, nearest neighbour."""
+
+    copies: int
+    title: ClassVar[str] = "repeated channels"
+
+    def channels(self, *inputs):
+        return inputs[0] * self.copies
+
+    def apply(self, arrays, *features):
+        return np.repeat(features[0], self.copies, axis=0)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,13 @@ _AFFINE = (ops.BatchNorm, ops.Scale, ops.Shift)
 def folded(graph: Graph) -> Graph:
     """Without batch norm, scaling, mean shift and bicubic: convolutions take them over.
 
-    What follows a convolution alone goes into its arrays; elsewhere it becomes a 1x1 convolution,
-    since the zeros that the next convolution pads with must not be shifted. Bicubic becomes a 5x5
-    convolution with the border repeated, and a pixel shuffle.
+    What follows a convolution alone, or scales it behind a pixel shuffle, goes into its arrays;
+    elsewhere it becomes a 1x1 convolution, since the zeros that the next convolution pads with must
+    not be shifted. Bicubic becomes a 5x5 convolution with the border repeated, and a pixel shuffle;
+    a transposed convolution becomes a convolution and a pixel shuffle; repeated channels become a
+    1x1 convolution. What the output does not depend on is left out.
     """
+    graph = graph.pruned()
     draft, places = Draft(graph), []
     for node in graph.nodes:
         sources = [places[source] for source in node.sources]
@@ -33,6 +36,11 @@ def folded(graph: Graph) -> Graph:
         elif isinstance(node.op, ops.Bicubic):
             width = graph.widths[node.sources[0]]
             places.append(_bicubic_as_convolution(draft, node.op, sources[0], width))
+        elif isinstance(node.op, ops.TransposedConv):
+            index = draft.convolve(sources[0], *node.op.sub_pixel(draft.arrays))
+            places.append(draft.add(ops.PixelShuffle(node.op.scale), index))
+        elif isinstance(node.op, ops.Repeat):
+            places.append(_repeat_as_convolution(draft, graph, node, sources[0]))
         else:
             places.append(draft.add(node.op, *sources))
     return draft.graph()
@@ -42,12 +50,30 @@ def _fold_affine(draft, graph, node, source):
     """Append `factor * x + shift`, or put it into the convolution that it follows."""
     factor, shift = _affine_of(node.op, graph.arrays, graph.widths[node.sources[0]])
     before = draft.nodes[source].op
-    if not isinstance(before, ops.Conv) or len(graph.readers[node.sources[0]]) > 1:
+    alone = len(graph.readers[node.sources[0]]) == 1
+    if alone and isinstance(before, ops.Conv):
+        _multiply(draft, before, factor, shift)
+    elif alone and isinstance(node.op, ops.Scale) and _shuffles_alone(graph, node.sources[0]) \
+            and isinstance(convolution := draft.nodes[draft.nodes[source].sources[0]].op, ops.Conv):
+        _multiply(draft, convolution, np.full(convolution.outputs, node.op.factor))
+    else:
         return draft.convolve(source, np.diag(factor)[:, :, None, None], shift)
-    kernel, bias = (draft.arrays[name].astype(np.float64) for name in before.parameters())
-    draft.arrays[before.weight] = np.float32(kernel * factor[:, None, None, None])
-    draft.arrays[before.bias] = np.float32(bias * factor + shift)
     return source
+
+
+def _multiply(draft, convolution, factor, shift=0.0):
+    """Let a convolution give `factor * x + shift` of what it gives now."""
+    kernel, bias = (draft.arrays[name].astype(np.float64) for name in convolution.parameters())
+    draft.arrays[convolution.weight] = np.float32(kernel * factor[:, None, None, None])
+    draft.arrays[convolution.bias] = np.float32(bias * factor + shift)
+
+
+def _shuffles_alone(graph, index):
+    """Whether a node becomes a pixel shuffle of what nothing else reads."""
+    node = graph.nodes[index]
+    if isinstance(node.op, ops.PixelShuffle):
+        return len(graph.readers[node.sources[0]]) == 1
+    return isinstance(node.op, (ops.Bicubic, ops.TransposedConv))
 
 
 def _affine_of(op, arrays, width):
@@ -64,6 +90,11 @@ def _bicubic_as_convolution(draft, op, source, width):
     kernel = np.einsum("cd,nij->cndij", np.eye(width), taps).reshape(-1, width, 5, 5)
     index = draft.convolve(source, kernel, np.zeros(len(kernel)), padding="edge")
     return draft.add(ops.PixelShuffle(op.scale), index)
+
+
+def _repeat_as_convolution(draft, graph, node, source):
+    kernel = np.repeat(np.eye(graph.widths[node.sources[0]]), node.op.copies, axis=0)
+    return draft.convolve(source, kernel[:, :, None, None], np.zeros(len(kernel)))
 
 
 def at_lr(graph: Graph) -> Graph:

@@ -7,9 +7,7 @@ only wants to upscale reads the weights with numpy.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,11 @@ from elsr_paddle.files import atomic_write
 from elsr_paddle.networks import build
 from elsr_paddle.networks.graph import Graph
 from elsr_paddle.networks.network import Network
+from elsr_paddle.networks.pickles import as_float32, load_pdparams
 
 HEADER_KEY = "elsr_paddle"  # one key alone: safetensors writes several in any order
+# How the LR was made that a network is for -> how its name ends; of others it is the model's.
+NAME_ENDINGS = {"compressed": "-compressed", "aliased": "-aliased", "opencv_cubic": "-aliased"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,12 @@ class Trained:
     def degradation(self) -> str:
         """How the LR images were made that it is for."""
         return degradation_of(self.metadata)
+
+    @property
+    def name(self) -> str:
+        """The network's, and its ending where it is for LR of another kind."""
+        return self.network.name + NAME_ENDINGS.get(self.degradation, "")
+
 
 def trained(arrays: dict, metadata: dict, path: Path | None = None) -> Trained:
     """The network that arrays and their metadata make.
@@ -182,11 +189,11 @@ def load_weights(path):
     but, say, the state of a training run.
     """
     weights, metadata = load_tensors(path)
-    return _as_float32(weights, path), _describing_a_network(metadata, path)
+    return as_float32(weights, path), _describing_a_network(metadata, path)
 
 
 def degradation_of(metadata):
-    """How the LR images were made that a network is for, by a name in `degrade.DEGRADATIONS`.
+    """How the LR images were made that a network is for, by a name in `degradations.DEGRADATIONS`.
 
     Bicubic where its file does not tell, being older than that entry, and where the pairs that it
     was trained on did not.
@@ -205,13 +212,6 @@ def read_arrays(path):
     return load_pdparams(path) if Path(path).suffix == ".pdparams" else load_weights(path)[0]
 
 
-def _as_float32(arrays, path):
-    for name, array in arrays.items():
-        if array.dtype.kind != "f":
-            raise InputError(f"{path}: expected floating-point weights but {name} is {array.dtype}")
-    return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
-
-
 def fingerprint(arrays):
     """A short text that tells the weights of one network from those of another."""
     return _digest(arrays, "")[:12]
@@ -225,67 +225,3 @@ def _digest(tensors, text):
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that knows numpy arrays and plain containers, and calls nothing else."""
-
-    ALLOWED = {
-        ("collections", "OrderedDict"),
-        ("numpy", "dtype"),
-        ("numpy", "ndarray"),
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy.core.numeric", "_frombuffer"),
-        ("numpy._core.numeric", "_frombuffer"),
-        ("_codecs", "encode"),
-    }
-
-    def find_class(self, module, name):
-        if (module, name) not in self.ALLOWED:
-            raise InputError(f"refused: the file asks to run {module}.{name}")
-        return super().find_class(module, name)
-
-
-def load_pdparams(path):
-    """Read the arrays of a `.pdparams` file, Paddle's pickle, without running what it may hold.
-
-    Parameters
-    ----------
-    path : str or Path of a file written by `paddle.save(model.state_dict(), path)`.
-
-    Returns
-    -------
-    dict of str -> float32 array; PReLU's private `_weight` is given as `weight`.
-
-    Raises
-    ------
-    FileNotFoundError if there is no such file.
-    InputError if it is damaged, holds anything but arrays, or asks for any other call.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
-    try:
-        state = _ArraysOnly(io.BytesIO(path.read_bytes())).load()
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to spell
-        raise InputError(f"{path} is damaged or not a .pdparams file: {error}") from error
-    return _named_arrays(state, path)
-
-
-def _named_arrays(state, path):
-    """Keep what is an array; Paddle saves a table of its own parameter names along with them."""
-    if not isinstance(state, dict):
-        raise InputError(f"{path} holds {type(state).__name__}, expected a dict of arrays")
-    # Paddle >= 3 pickles a tensor as the tuple (name, array).
-    unpacked = {k: v[1] if isinstance(v, tuple) and len(v) == 2 else v for k, v in state.items()}
-    arrays = {
-        str(name).replace("._weight", ".weight"): array
-        for name, array in unpacked.items()
-        if isinstance(array, np.ndarray)
-    }
-    if not arrays:
-        raise InputError(f"{path} holds no arrays")
-    return _as_float32(arrays, path)

@@ -10,7 +10,15 @@ from elsr_paddle.errors import InputError
 from elsr_paddle.networks.weights import degradation_of, read_metadata
 
 SHIPPED = Path(__file__).parents[1] / "weights"
-DEFAULT = "elsr-y"  # to enlarge with: half a dB better than the paper's network, and as fast
+# The ladder of networks to enlarge with, the fastest first: each takes some five times as long as
+# the one before and restores more.
+LADDER = {"fast": "elsr-y", "balanced": "elsr-m", "best": "elsr-l"}
+# What a picture or film was, before anybody enlarged it -> how LR of that kind is made.
+SOURCES = {"clean": ("bicubic",), "compressed": ("compressed",),
+           "aliased": ("aliased", "opencv_cubic")}
+# How LR is made -> the mixture of ways that it is one of.
+_WIDER = {"opencv_cubic": "aliased", "opencv_linear": "aliased"}
+DEFAULT = LADDER["fast"]  # half a dB better than the paper's network, and as fast
 BEST = "best.safetensors"  # what a stage of training leaves in its folder
 
 
@@ -84,9 +92,10 @@ def choose(
 ) -> Entry | None:
     """The file for a model at a scale, or None.
 
-    For LR of the kind that is asked for, if any is; of those the one of the highest stage of
-    training, and what ships only where nothing was trained, or the other way round. Where nothing
-    is for LR of that kind, a network of that very name goes before `elsr-aliased` and the like.
+    For LR of the kind that is asked for, if any is, else for a mixture that has it; of those the
+    one of the highest stage of training, and what ships only where nothing was trained, or the
+    other way round. Where nothing is for LR of that kind, a network of that very name goes before
+    `elsr-aliased` and the like.
 
     Parameters
     ----------
@@ -101,9 +110,66 @@ def choose(
 
     def rank(entry):
         trained_first = (entry.stage > 0) != shipped_first
-        return entry.degradation == degradation, trained_first, entry.stage, entry.name == model
+        wider = entry.degradation == _WIDER.get(degradation)
+        return (entry.degradation == degradation, wider, trained_first, entry.stage,
+                entry.name == model)
 
     return max(fitting, key=rank, default=None)
+
+
+def of_quality(
+    entries: Iterable[Entry], quality: str, source: str = "clean"
+) -> dict[int, Path]:
+    """The file for each scale of a quality, among those that ship.
+
+    Where its own network does not ship, it is the next one below on the ladder, else the next one
+    above. Where none ships for such a source, it is that for a clean one.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+    quality : str, a key of `LADDER`
+    source : str, a key of `SOURCES`
+
+    Returns
+    -------
+    dict of int, scale -> Path; empty where no network of the ladder ships
+
+    Raises
+    ------
+    InputError for another quality or source.
+    """
+    if quality not in LADDER:
+        raise InputError(f"expected a quality of {', '.join(LADDER)} but got {quality!r}")
+    rungs = list(LADDER.values())
+    own = rungs.index(LADDER[quality])
+    preferred = [*rungs[own::-1], *rungs[own + 1:]]
+    there = on_ladder(entries, source)
+    there.sort(key=lambda entry: preferred.index(entry.model), reverse=True)
+    return {entry.scale: entry.path for entry in there}  # of one scale, the last is kept
+
+
+def on_ladder(entries: Iterable[Entry], source: str) -> list[Entry]:
+    """The networks of the ladder that ship for a source; those for clean ones where none does.
+
+    Raises
+    ------
+    InputError for another source.
+    """
+    if source not in SOURCES:
+        raise InputError(f"expected a source of {', '.join(SOURCES)} but got {source!r}")
+    rungs = [entry for entry in entries if entry.model in LADDER.values() and not entry.stage]
+    found = [entry for entry in rungs if entry.degradation in SOURCES[source]]
+    return found or [entry for entry in rungs if entry.degradation in SOURCES["clean"]]
+
+
+def of_qualities(
+    entries: Iterable[Entry], source: str = "clean"
+) -> dict[str, dict[int, Path]]:
+    """As `of_quality`, for each quality, the fastest first; empty where nothing of it ships."""
+    entries = list(entries)
+    found = {quality: of_quality(entries, quality, source) for quality in LADDER}
+    return {quality: files for quality, files in found.items() if files}
 
 
 def find(model_or_path: str | Path, scale: int | None = None) -> Path:
@@ -128,3 +194,17 @@ def find(model_or_path: str | Path, scale: int | None = None) -> Path:
         raise InputError(f"expected a file of weights or a network that ships ({known}) "
                          f"but got {model_or_path} x{scale or 4}")
     return found[0].path
+
+
+def find_quality(quality: str, scale: int | None = None, source: str = "clean") -> Path:
+    """The file of weights of a quality for a source, among those that ship; None takes x4.
+
+    Raises
+    ------
+    InputError for another quality or source, or a scale at which no such network ships.
+    """
+    files = of_quality(available()[0], quality, source)
+    if (scale or 4) not in files:
+        raise InputError(f"expected a scale of {', '.join(map(str, sorted(files))) or 'none'} for "
+                         f"the quality {quality} but got {scale or 4}")
+    return files[scale or 4]

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from elsr_paddle.data.pairs import Pairs
-from elsr_paddle.data.patches import PatchBatches
+from elsr_paddle.data.patches import InTurn, PatchBatches
 from elsr_paddle.errors import InputError
 from elsr_paddle.framework import make_deterministic, paddle, use_tf32, wait_for_all
 from elsr_paddle.networks.weights import fingerprint, load_pdparams, load_tensors, load_weights
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def fit(
     run: Run,
-    train_pairs: Pairs,
+    train_pairs: Pairs | Sequence[Pairs],
     val_pairs: Pairs,
     *,
     start: Path | None = None,
@@ -43,7 +43,8 @@ def fit(
     Parameters
     ----------
     run : Run
-    train_pairs, val_pairs : Pairs of the stage's scale
+    train_pairs : Pairs of the stage's scale, or a sequence of those of each scale trained in turn
+    val_pairs : Pairs of the stage's scale
     start : Path of weights to start from (.safetensors or .pdparams); None trains from scratch.
     overwrite : bool, leave the saved state aside, and remove what the folder holds of an older run
         once everything that is needed for the new one has been read.
@@ -64,10 +65,11 @@ def fit(
     _set_arithmetic(run)
     if not overwrite and run.state.exists():
         run = _with_saved_kernels(run)
-    trainer, batches = Trainer(run), _batches(run, train_pairs)
-    progress = _start(run, trainer, train_pairs, start, overwrite)
+    every = train_pairs if isinstance(train_pairs, Sequence) else (train_pairs,)
+    trainer, batches = Trainer(run), InTurn([_batches(run, pairs) for pairs in every])
+    progress = _start(run, trainer, every, start, overwrite)
     if trainer.step < run.stage.steps:
-        about = {"degradation": train_pairs.degradation, "versions": versions()}
+        about = {"degradation": every[0].degradation, "versions": versions()}
         recorder = None
         if paddle.distributed.get_rank() == 0:
             recorder = Recorder(run, progress, about, make_validation(run, val_pairs), on_metrics)
@@ -131,8 +133,8 @@ def _identity(run, pairs, arrays):
         "seed": run.seed,
         "amp": run.amp,
         "deterministic": run.deterministic,
-        "training pairs": len(pairs),
-        "degradation": pairs.degradation,
+        "training pairs": sum(map(len, pairs)),
+        "degradation": pairs[0].degradation,
         "processes": paddle.distributed.get_world_size(),
         # So that a stage is not taken for done when the one before has been trained anew.
         "starts from": None if arrays is None else fingerprint(arrays),
@@ -160,6 +162,8 @@ def _continue(run, trainer, identity):
     tensors, saved = load_tensors(run.state)
     progress = Progress(**saved)
     progress.identity.setdefault("kernels", "paddle")  # the only ones there were
+    for option in [*fields(run.stage), *fields(run.network)]:  # one that came since had its default
+        progress.identity.setdefault(option.name, option.default)
     differing = [
         f"{key}: {progress.identity.get(key)} -> {value}"
         for key, value in identity.items()

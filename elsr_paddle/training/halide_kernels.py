@@ -5,7 +5,7 @@ zeros between them (`Plane`), so that the neighbour of every value lies at a con
 convolution is one long loop over vectors, whatever the width of the patch. Everything but the
 number of images is a constant of the compiled code.
 
-Each convolution carries the pointwise operations behind it (PReLU, ReLU, tanh, additions) as an
+Each convolution carries the pointwise operations behind it (PReLU, ReLU, GELU, tanh, sums) as an
 epilogue; its gradient carries theirs. Sums run in a fixed order, so equal inputs give equal bits.
 
 The schedule: tiles of a few channels by a few vectors whose sums stay in registers, all taps of a
@@ -22,7 +22,8 @@ from typing import ClassVar
 import halide as hl
 import numpy as np
 
-from elsr_paddle.training.losses import CHARBONNIER_EPSILON
+from elsr_paddle.engines.halide_kernel import normal_share
+from elsr_paddle.training.losses import Charbonnier
 from elsr_paddle.training.planes import LEVELS, LUMA
 
 x, c, n = hl.Var("x"), hl.Var("c"), hl.Var("n")  # place in a plane, channel, image
@@ -124,7 +125,7 @@ class Pointwise:
 
     Attributes
     ----------
-    kind : "prelu", "relu", "leaky", "tanh" or "add"
+    kind : "prelu", "relu", "leaky", "gelu", "tanh" or "add"
     sources : tuple of int. 0 is the convolution, i the i-th operation behind it; -1 - i is the i-th
         of the planes given from elsewhere.
     shared : bool, one slope for all channels, of "prelu"
@@ -421,7 +422,7 @@ def _loss(name, error):
     if name == "l1":
         sign = hl.select(error > 0, hl.f32(1), hl.select(error < 0, hl.f32(-1), hl.f32(0)))
         return hl.abs(error), sign
-    root = hl.sqrt(error * error + hl.f32(CHARBONNIER_EPSILON**2))
+    root = hl.sqrt(error * error + hl.f32(Charbonnier().epsilon**2))
     return root, error / root
 
 
@@ -431,6 +432,8 @@ def _value(step, sources, slopes):
         return sources[0] + sources[1]
     if step.kind == "tanh":
         return _tanh(sources[0])
+    if step.kind == "gelu":
+        return sources[0] * normal_share(sources[0])
     return hl.select(sources[0] > 0, sources[0], sources[0] * _slope(step, slopes))
 
 
@@ -439,6 +442,9 @@ def _derivative(step, gradient, value, slopes):
     operation's source."""
     if step.kind == "tanh":
         return gradient * (1 - value * value)
+    if step.kind == "gelu":
+        density = hl.exp(-value * value / 2) * hl.f32(1 / np.sqrt(2 * np.pi))
+        return gradient * (normal_share(value) + value * density)
     return hl.select(value > 0, gradient, gradient * _slope(step, slopes))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata as packages
@@ -13,6 +14,7 @@ import numpy as np
 
 from elsr_paddle.engines.halide_buffer import Buffer, check, load_functions
 from elsr_paddle.engines.halide_cache import cached_library
+from elsr_paddle.engines.halide_kernel import normal_share
 from elsr_paddle.training import halide_kernels
 from elsr_paddle.training.halide_kernels import Machine, Plane
 
@@ -66,7 +68,8 @@ class Library:
         source = Path(halide_kernels.__file__).read_text(encoding="utf-8")
         shapes = [repr(self._plane), *map(repr, self._kernels)]
         return "\n".join(
-            [packages.version("halide"), self._target.to_string(), *shapes, source]
+            [packages.version("halide"), self._target.to_string(), *shapes, source,
+             inspect.getsource(normal_share)]
         )
 
     def _build(self, path):

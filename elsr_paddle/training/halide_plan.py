@@ -33,6 +33,7 @@ POINTWISE: dict[type, Callable[[Any, tuple], Pointwise]] = {
     ops.ReLU: lambda op, sources: Pointwise("relu", sources),
     ops.LeakyReLU: lambda op, sources: Pointwise("leaky", sources, slope=op.slope),
     ops.Tanh: lambda op, sources: Pointwise("tanh", sources),
+    ops.GELU: lambda op, sources: Pointwise("gelu", sources),
     ops.Add: lambda op, sources: Pointwise("add", sources),
 }
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from elsr_paddle.engines.engine import available_threads
 from elsr_paddle.errors import InputError
-from elsr_paddle.framework import paddle
-from elsr_paddle.networks.linear_block import LinearBlock
+from elsr_paddle.framework import mean_over_processes, paddle
+from elsr_paddle.networks.linear_block import EDGES, EdgeBlock, LinearBlock
 from elsr_paddle.networks.paddle_layer import PaddleNetwork
 from elsr_paddle.training.run import Run
 
@@ -53,9 +53,10 @@ def compiled_gradients(run: Run, model: PaddleNetwork) -> tuple[CompiledGradient
 
 
 def _make_step(run, model):
-    alone = paddle.distributed.get_world_size() == 1
-    if not alone or run.amp or paddle.device.get_device() != "cpu":
-        raise InputError("compiled kernels train in one process, on a CPU and without --amp")
+    if run.amp or paddle.device.get_device() != "cpu":
+        raise InputError("compiled kernels train on a CPU and without --amp")
+    if run.stage.in_turn:
+        raise InputError("compiled kernels train one scale")
     from elsr_paddle.training.halide_step import HalideStep  # needs Halide
 
     stage = run.stage
@@ -66,9 +67,12 @@ def _make_step(run, model):
 
 
 def _threads():
-    """The cores this process may use, or fewer as OMP_NUM_THREADS tells Paddle."""
+    """The cores this process may use, or fewer as OMP_NUM_THREADS tells Paddle.
+
+    Processes that Paddle's launcher started on one machine share its cores.
+    """
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    cores = available_threads()
+    cores = max(1, available_threads() // int(os.environ.get("PADDLE_LOCAL_SIZE", 1)))
     return min(cores, int(wanted)) if wanted.isdecimal() and int(wanted) else cores
 
 
@@ -93,6 +97,8 @@ class CompiledGradients:
     def __call__(self, lr: np.ndarray, hr: np.ndarray) -> paddle.Tensor:
         """Set the gradient of every parameter of the model, as `backward` of the loss would.
 
+        Both are means over all processes, each of which has its own share of the batch.
+
         Parameters
         ----------
         lr, hr : uint8 (N, h, w, 3) and (N, s*h, s*w, 3), RGB
@@ -101,7 +107,7 @@ class CompiledGradients:
         -------
         float32 tensor, the loss
         """
-        loss, gradients = self._step.gradients(self.effective(), lr, hr)
+        loss, gradients = _all_reduced(*self._step.gradients(self.effective(), lr, hr))
         for part in self._parts:
             part.pass_back(gradients)
         return paddle.full([], loss, "float32")
@@ -110,6 +116,18 @@ class CompiledGradients:
     def effective(self) -> dict[str, np.ndarray]:
         """The plain network's parameters, linear blocks collapsed; to be read only."""
         return {name: array for part in self._parts for name, array in part.effective().items()}
+
+
+def _all_reduced(loss, gradients):
+    """Loss and gradients, averaged in one message: those of the plain network are its smallest."""
+    if paddle.distributed.get_world_size() == 1:
+        return loss, gradients
+    pieces = [np.float32([loss]), *(gradient.ravel() for gradient in gradients.values())]
+    means = mean_over_processes(paddle.to_tensor(np.concatenate(pieces))).numpy()
+    first, *rest = np.split(means, np.cumsum([piece.size for piece in pieces[:-1]]))
+    shaped = {name: mean.reshape(gradient.shape)
+              for (name, gradient), mean in zip(gradients.items(), rest)}
+    return float(first[0]), shaped
 
 
 class Average:
@@ -214,6 +232,32 @@ class _Block:
         self._bias.pass_back(gradients)
 
 
+class _EdgeBlock(_Block):
+    """An edge-oriented block: the linear one's kernel + scale * inner x edges.
+
+    Parameters
+    ----------
+    names, layer : as for `_Block`, of an EdgeBlock
+    """
+
+    def __init__(self, names, layer):
+        super().__init__(names, layer)
+        self._inner, self._scale = map(_Shared, (layer.edge_inner, layer.edge_scale))
+
+    def effective(self):
+        found = super().effective()
+        inner = self._scale.array()[..., None] * self._inner.array()  # (3, out, in)
+        found[self._weight] += np.tensordot(inner, EDGES, ([0], [0]))
+        return found
+
+    def pass_back(self, gradients):
+        """Set the gradient of every parameter."""
+        super().pass_back(gradients)
+        through = np.tensordot(EDGES, gradients[self._weight], ([1, 2], [2, 3]))  # (3, out, in)
+        np.multiply(through, self._scale.array()[..., None], out=self._inner.gradient())
+        np.copyto(self._scale.gradient(), (through * self._inner.array()).sum(2))
+
+
 def _multiply(left, right, result):
     """Write the product of two matrices into memory of any shape, and give it."""
     product = result.reshape(len(left), -1)
@@ -227,6 +271,6 @@ def _multiply(left, right, result):
 def _part(op, layer):
     names = list(op.parameters())
     if isinstance(layer, LinearBlock):
-        return _Block(names, layer)
+        return (_EdgeBlock if isinstance(layer, EdgeBlock) else _Block)(names, layer)
     tensors = [layer._weight] if hasattr(layer, "_weight") else [layer.weight, layer.bias]
     return _Plain(names, tensors)

@@ -48,6 +48,8 @@ class Run:
     kernels: str = option("auto", "what computes losses and gradients: paddle, or compiled kernels "
                           "that train several times as fast on a CPU; auto: as the saved state, "
                           "else halide where it has all that the run needs", choices=KERNELS)
+    vgg: str = option("", "weights of VGG19 for the perceptual loss, Paddle's .pdparams or "
+                      "torchvision's .pth (default: downloaded)", metavar="FILE")
 
     def __post_init__(self):
         check(self)

@@ -8,15 +8,17 @@ this project's own, chosen by measurement (benchmarks/ablation.md).
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.networks.network import SCALES
 from elsr_paddle.options import check, option
-from elsr_paddle.training.losses import LOSSES
+from elsr_paddle.training.losses import LOSSES, make_loss
 
 SCHEDULES = ("cosine", "halving")
 WARM_UP_STEPS = 100  # or a fifth of a shorter stage
+_IN_TURN = "[{0}]([+][{0}])*".format("".join(map(str, SCALES)))
 HALVINGS = 5  # of the learning rate over a stage with the halving schedule
 
 
@@ -38,8 +40,8 @@ class Stage:
     scale: int = option(help="enlargement", choices=SCALES)
     hr_patch: int = option(help="side of the HR patch, pixels; a multiple of the scale", minimum=1)
     batch_size: int = option(help="patches a step and a process", minimum=1)
-    loss: str = option(help="mean absolute or squared difference, or L1 with a round corner",
-                       choices=tuple(LOSSES))
+    loss: str = option(help=f"{', '.join(LOSSES)}, or a sum such as l1+0.1*perceptual",
+                       metavar="LOSS")
     learning_rate: float = option(help="learning rate of Adam, at the start", minimum=0)
     schedule: str = option(help="the rate falls as a cosine to zero, or is halved five times",
                            choices=SCHEDULES)
@@ -49,16 +51,35 @@ class Stage:
     ema_decay: float = option(help="decay of the averaged weights, which are validated and "
                                    "saved; 0 takes the weights as they are", minimum=0)
     init_from: int | None = None
+    in_turn: str = option("", "scales that are trained in turn, a step of each, such as 2+3+4, "
+                          "where one body serves them all (mdsr); --scale is the one validated",
+                          metavar="S+S")
+    block: str = option("linear", "what a convolution is trained as where --expansion is not 0: "
+                        "3x3 and 1x1, or with the edge-oriented branches of ECBSR, too",
+                        choices=("linear", "edge"))
 
     def __post_init__(self):
         check(self)
-        if self.hr_patch % self.scale:
-            raise InputError(f"expected hr_patch to be a multiple of scale {self.scale} "
-                             f"but got {self.hr_patch}; give --hr-patch")
+        make_loss(self.loss)
+        if self.in_turn and not re.fullmatch(_IN_TURN, self.in_turn):
+            raise InputError(f"expected in_turn as 2+3+4 but got {self.in_turn!r}")
+        if self.scale not in self.scales:
+            raise InputError(f"expected the scale {self.scale} among {self.in_turn}; give --scale")
+        for scale in self.scales:
+            if self.hr_patch % scale:
+                raise InputError(f"expected hr_patch to be a multiple of scale {scale} "
+                                 f"but got {self.hr_patch}; give --hr-patch")
+        if self.block == "edge" and not self.expansion:
+            raise InputError("expected an expansion above 0 for --block edge but got 0")
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"expected learning_rate above 0 but got {self.learning_rate}")
         if not self.ema_decay < 1:
             raise InputError(f"expected ema_decay below 1 but got {self.ema_decay}")
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Those that are trained, a step of each in turn."""
+        return tuple(map(int, self.in_turn.split("+"))) if self.in_turn else (self.scale,)
 
     def learning_rate_at(self, step: int) -> float:
         """The rate of update number `step`, counted from 0: a function of the row alone.

@@ -10,11 +10,11 @@ import numpy as np
 
 import elsr_paddle
 from elsr_paddle.errors import InputError
-from elsr_paddle.framework import paddle
+from elsr_paddle.framework import mean_over_processes, paddle
 from elsr_paddle.imaging.luma import BT601
 from elsr_paddle.networks.paddle_layer import PaddleNetwork, load_arrays, to_arrays, warm_start
 from elsr_paddle.training.kernels import Average, compiled_gradients
-from elsr_paddle.training.losses import LOSSES
+from elsr_paddle.training.losses import make_loss
 from elsr_paddle.training.run import Run
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,10 @@ class Trainer:
     def __init__(self, run: Run):
         paddle.seed(run.seed)
         self.stage = run.stage
+        self._loss = make_loss(run.stage.loss, run.vgg)
         self.step = 0
-        self.model = PaddleNetwork(run.network, run.stage.expansion)
+        self.model = PaddleNetwork(run.network, run.stage.expansion, run.stage.block,
+                                   run.stage.scales if run.stage.in_turn else ())
         self._average = PaddleNetwork(run.network) if run.stage.ema_decay else None
         self._optimizer = paddle.optimizer.Adam(
             run.stage.learning_rate, parameters=self.model.parameters()
@@ -49,7 +51,9 @@ class Trainer:
         self._scaler = paddle.amp.GradScaler(enable=run.amp)
         self._amp = run.amp
         parallel = paddle.distributed.get_world_size() > 1
-        self._forward = paddle.DataParallel(self.model) if parallel else self.model
+        # A step of one scale leaves the layers of the others alone.
+        self._forward = paddle.DataParallel(
+            self.model, find_unused_parameters=bool(run.stage.in_turn)) if parallel else self.model
         self._compiled, note = compiled_gradients(run, self.model)
         self.kernels = "halide" if self._compiled else "paddle"
         log.info("kernels: %s (%s)", self.kernels, note)
@@ -96,8 +100,12 @@ class Trainer:
         self._scaler.scale(loss).backward()
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        self._optimizer.clear_grad()
-        return _mean_over_processes(loss.detach())
+        self._clear_gradients()
+        return mean_over_processes(loss.detach())
+
+    def _clear_gradients(self):
+        """Before the next step; zeros would let Adam go on with layers that the step leaves out."""
+        self._optimizer.clear_grad(set_to_zero=not self.stage.in_turn)
 
     def loss(self, lr: np.ndarray, hr: np.ndarray) -> paddle.Tensor:
         """The loss of a batch, arguments as for `update`; its `backward` makes the gradients.
@@ -106,8 +114,8 @@ class Trainer:
         """
         given, target = (to_tensor(images, self.model.channels) for images in (lr, hr))
         with paddle.amp.auto_cast(enable=self._amp):
-            sr = self._forward(given)
-        return LOSSES[self.stage.loss](sr.astype("float32"), target)
+            sr = self._forward(given, scale=hr.shape[1] // lr.shape[1])
+        return self._loss(sr.astype("float32"), target)
 
     def is_finite(self) -> bool:
         """Whether every weight is a number."""
@@ -179,15 +187,7 @@ class Trainer:
         zero = sum((p * 0).sum() for p in self.model.parameters())
         zero.backward()
         self._optimizer.step()
-        self._optimizer.clear_grad()
-
-
-def _mean_over_processes(loss):
-    processes = paddle.distributed.get_world_size()
-    if processes == 1:
-        return loss
-    paddle.distributed.all_reduce(loss)
-    return loss / processes
+        self._clear_gradients()
 
 
 def to_tensor(images: np.ndarray, channels: int = 3) -> paddle.Tensor:

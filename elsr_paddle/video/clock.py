@@ -131,10 +131,11 @@ class FrameClock:
     Attributes
     ----------
     moved : int, frames whose own time was not above the last one's
+    untimed : int, frames whose own time was missing or not to be trusted
     """
 
     def __init__(self, container, stream):
-        self.moved = 0
+        self.moved = self.untimed = 0
         # AVI stores the order of decoding alone: what stands as presentation time is guessed.
         self._trusted = container.format.name != "avi"
         self._rate = stream.average_rate or stream.guessed_rate or 25
@@ -152,6 +153,7 @@ class FrameClock:
         length = frame.duration or round(1 / (self._rate * frame.time_base))
         time = self._own_time(frame)
         if time is None:
+            self.untimed += 1
             time = self._time_by_decoding(frame)
         if self._last is not None and time <= self._last:
             self.moved += 1

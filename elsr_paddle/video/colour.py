@@ -172,7 +172,7 @@ class Converter:
         image : array as `to_rgb` gives it, of any size
         like : a decoded frame of the stream; where its chroma samples sit is kept.
         width, height : int, of the frame
-        pixel_format : str, planar YUV
+        pixel_format : str, planar YUV, gray or RGB
         """
         canvas = self._canvas_for(image, like)
         # Rows of a plane may be padded: view them as they lie, and fill what is pixels.
@@ -180,7 +180,10 @@ class Converter:
         row = image.shape[1] * 3
         lines = np.frombuffer(plane, image.dtype).reshape(image.shape[0], -1)
         lines[:, :row] = image.reshape(image.shape[0], row)
-        return self._to_yuv(canvas, width, height, pixel_format, src_color_range=_FULL)
+        result = self._to_yuv(canvas, width, height, pixel_format, src_color_range=_FULL)
+        if result is canvas:  # nothing to convert: it is given away
+            self._canvas = None
+        return result
 
     def _canvas_for(self, image, like):
         """An RGB frame of the image's size, used again and again.
@@ -214,10 +217,11 @@ class Converter:
     def _to_yuv(self, frame, width, height, pixel_format, flags=None, **source):
         if flags is None:
             flags = _FAST if (frame.width, frame.height) == (width, height) else _BEST
+        full = self._colour.full or av.VideoFormat(pixel_format).is_rgb
         return self._swscale.reformat(
             frame, width=width, height=height, format=pixel_format, interpolation=flags,
             dst_colorspace=_MATRICES[self._colour.matrix].swscale,
-            dst_color_range=_FULL if self._colour.full else 1, **source)
+            dst_color_range=_FULL if full else 1, **source)
 
 
 def planes_of(frame):

@@ -11,6 +11,7 @@ import math
 
 import av
 
+from elsr_paddle.video.pipes import FRAMES_ALONE
 from elsr_paddle.video.pyav import can_attach, chapters
 
 _ATTACHED_PICTURE = av.stream.Disposition.attached_pic
@@ -50,6 +51,10 @@ def carry_stream(stream, output, reader, outcome):
     callable, packet (None at the end) -> list of packets to mux; or None if it is left out.
     """
     name = output.format.name
+    if name in FRAMES_ALONE:
+        outcome.warn("frames alone were written: sound and whatever else goes with the film was "
+                     "left out")
+        return None
     if stream.type == "video" and not stream.disposition & _ATTACHED_PICTURE:
         outcome.warn(f"video {_numbered(stream)} was left out: {_numbered(reader.stream)} is the "
                      "one that is enlarged")

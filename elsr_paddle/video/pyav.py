@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from elsr_paddle.errors import InputError
+
 # Tags of old files are in any encoding. PyAV before 19 fails on them unless told otherwise.
 _TAGS = ({"metadata_errors": "ignore"}
          if hasattr(av.container.InputContainer, "metadata_errors") else {})
@@ -75,6 +77,27 @@ def _rotation_matrix(degrees):
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     turn = [[cosine, -sine, 0], [sine, cosine, 0]]
     return [*np.rint(65536 * np.array(turn)).astype(int).ravel().tolist(), 0, 0, 1 << 30]
+
+
+def on_device(kind):
+    """Arguments of `add_stream` for an encoder whose frames lie on a device: PyAV from 18 on.
+
+    Parameters
+    ----------
+    kind : str, FFmpeg's name of the device, such as "vaapi"; empty for main memory
+
+    Raises
+    ------
+    InputError if PyAV is too old.
+    """
+    if not kind:
+        return {}
+    if not hasattr(av.video.codeccontext.VideoCodecContext, "sw_format"):
+        raise InputError(f"PyAV before version 18 loads no frames onto {kind}; upgrade it: "
+                         "pip install --upgrade av")
+    from av.codec.hwaccel import HWAccel
+
+    return {"hwaccel": HWAccel(kind)}
 
 
 def option_names(codec):

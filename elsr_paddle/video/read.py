@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -122,6 +123,11 @@ def main_stream(container):
     stream = best if best in streams else streams[0]
     stream.thread_type = "AUTO"
     return stream
+
+
+def rate_of(stream):
+    """Frames a second of a video stream, as a Fraction: 25 where nothing tells."""
+    return Fraction(stream.average_rate or stream.guessed_rate or 25)
 
 
 def frame_rate(path):

@@ -1,0 +1,133 @@
+"""Print how networks do on sources that people have: what `benchmarks/quality.py --real` does."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from machine import about
+
+from elsr_paddle.data.degradations import Corrupted
+from elsr_paddle.errors import InputError
+from elsr_paddle.evaluation.candidates import load_candidates, upscalers
+from elsr_paddle.evaluation.real_sources import (
+    DOWNSAMPLERS,
+    FILMS,
+    LANCZOS,
+    PICTURES,
+    measure_clips,
+    measure_pictures,
+    methods_of,
+    ringing,
+    step_edge,
+)
+from elsr_paddle.evaluation.results import BICUBIC, write_json
+from elsr_paddle.evaluation.stills import find_sets
+from elsr_paddle.evaluation.tables import table
+from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
+from elsr_paddle.imaging.degrade import JPEG, Bicubic
+from elsr_paddle.imaging.io import read_image
+from elsr_paddle.imaging.resize import modcrop
+from elsr_paddle.video.read import read_frames
+
+PICTURE_SET = "B100"
+CLIP_FRAMES = 12  # of each clip, the first
+RINGING = {"B100, clean": Bicubic(), "B100, JPEG q 50": Corrupted(codec=JPEG(50))}
+
+
+def main(args):
+    """Measure and print; the exit status."""
+    candidates = [found for found in load_candidates(args.weights, args.engine)
+                  if not args.scales or found.scale in args.scales]
+    sets = find_sets(args.benchmarks, 1, given_lr=False)
+    if PICTURE_SET not in sets:
+        raise InputError(f"expected {PICTURE_SET}/HR in {args.benchmarks} but found "
+                         f"{', '.join(sets)}")
+    stills = sets[PICTURE_SET][:args.pictures]
+    clips = read_clips(args.clips) if args.clips else []
+    figures, sections = {}, [about()]
+    for scale in sorted({found.scale for found in candidates}):
+        chosen = [found for found in candidates if found.scale == scale]
+        methods = methods_of(upscalers(chosen), scale)
+        found = measure(stills, clips, methods, scale)
+        figures[f"x{scale}"] = found
+        sections += as_sections(found, list(methods), scale)
+    write_json(args.json, figures)
+    print("\n\n".join(sections))
+    return 0
+
+
+def read_clips(folder):
+    """The first frames of every clip of a folder, uint8 (T, H, W, 3) each."""
+    paths = [path for path in sorted(Path(folder).iterdir(), key=natural_key)
+             if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
+    return [np.stack(list(islice(read_frames(path), CLIP_FRAMES))) for path in paths]
+
+
+def measure(stills, clips, methods, scale):
+    """Title of a table -> kind of source -> Measured, and the ringing."""
+    found = {
+        "pictures": {name: measure_pictures(stills, methods, kind, scale)
+                     for name, kind in PICTURES.items()},
+        "downsamplers": {name: measure_pictures(stills, methods, kind, scale)
+                         for name, kind in DOWNSAMPLERS.items()},
+        "ringing": measure_ringing(stills, methods, scale),
+    }
+    if clips:
+        found["films"] = {name: measure_clips(clips, methods, kind, scale)
+                          for name, kind in FILMS.items()}
+    return found
+
+
+def measure_ringing(stills, methods, scale):
+    """Picture or set -> method -> Ringing."""
+    photos = [modcrop(read_image(still.path), scale) for still in stills]
+    pictures = {"step edge": [step_edge()],
+                **{name: [kind(hr[None], scale)[0] for hr in photos]
+                   for name, kind in RINGING.items()}}
+    return {name: {method: ringing(lr, enlarge) for method, enlarge in methods.items()}
+            for name, lr in pictures.items()}
+
+
+def as_sections(found, methods, scale):
+    """The tables of one scale, Markdown."""
+    titles = {"pictures": f"{PICTURE_SET} x{scale}, by what happened to LR",
+              "downsamplers": f"{PICTURE_SET} x{scale}, by how LR was made",
+              "films": f"clips x{scale}, by the film that LR was"}
+    sections = [gains_section(titles[name], found[name], methods)
+                for name in titles if name in found]
+    if "films" in found:
+        sections.append(flicker_section(found["films"], methods, scale))
+    return [*sections, ringing_section(found["ringing"], methods, scale)]
+
+
+def gains_section(title, rows, methods):
+    """PSNR of bicubic, and what each method gains over it, with the share that falls below it."""
+    others = [method for method in methods if method != BICUBIC]
+    cells = [[name, float(np.mean(row.psnr_db[BICUBIC])),
+              *(gain(row, method) for method in others)] for name, row in rows.items()]
+    return (f"### {title}: PSNR on Y in dB, and over bicubic (in brackets: on how many it falls "
+            f"below)\n\n" + table(["source", BICUBIC, *others], cells))
+
+
+def gain(row, method):
+    below = row.below_bicubic(method)
+    return f"{row.gain_db(method):+.2f}" + (f" ({below})" if below and method != LANCZOS else "")
+
+
+def flicker_section(rows, methods, scale):
+    others = [method for method in methods if method != BICUBIC]
+    cells = [[name, float(np.mean(row.flicker_db[BICUBIC])),
+              *(f"{row.steadier_db(method):+.2f}" for method in others)]
+             for name, row in rows.items()]
+    return (f"### Flicker of clips x{scale}: PSNR of the change from frame to frame in dB, and "
+            "over bicubic (below zero: it flickers more)\n\n"
+            + table(["source", BICUBIC, *others], cells))
+
+
+def ringing_section(rows, methods, scale):
+    cells = [[name, *(f"{row[method].mean:.2f} / {row[method].greatest:.0f}"
+                      for method in methods)] for name, row in rows.items()]
+    return (f"### Ringing x{scale}: levels beyond the 3x3 LR pixels around, mean / 99.9th "
+            "percentile\n\n" + table(["picture", *methods], cells))
