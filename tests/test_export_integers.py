@@ -12,12 +12,13 @@ from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.demo import calibration_photos
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.stills import find_sets
+from elsr_paddle.export.doubling import doubled, set_apart
 from elsr_paddle.export.equalisation import equalised
 from elsr_paddle.export.features import features_of
 from elsr_paddle.export.format import ExportOptions
 from elsr_paddle.export.formats import FORMATS
 from elsr_paddle.export.quantised import quantise
-from elsr_paddle.export.steps import HIGHEST, LOWEST
+from elsr_paddle.export.steps import HIGHEST, LOWEST, Step
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.luma import rgb_to_luma, rgb_to_y
 from elsr_paddle.imaging.metrics import psnr
@@ -118,12 +119,33 @@ def test_equalised_features_fill_their_range_and_the_network_stays_the_same(trai
     assert largest.max() / largest.min() < 50
 
 
+def test_a_channel_that_makes_most_of_the_error_is_given_twice_with_the_same_result():
+    graph, given = folded(read(zoo.find("elsr-y", 2)).graph), photos(1)
+    made, copied = doubled(graph, given)
+    before, after = (evaluate(found, given[0]) for found in (graph, made))
+    assert np.allclose(before, after, atol=1e-3)
+    assert [made.widths[index] - graph.widths[index] for index in copied] == [1, 1]
+    assert [made.nodes[index].op.name for index in copied] == ["head.0", "body.6"]
+
+
+def test_no_channel_is_given_twice_where_several_carry_the_picture():
+    graph = folded(read(zoo.find("elsr", 2)).graph)
+    assert doubled(graph, photos(3)) == (graph, [])
+
+
+def test_two_copies_half_a_step_apart_are_rounded_in_half_steps():
+    values, step = np.linspace(0, 1, 1001, dtype=np.float32), Step(1 / 16, 0)
+    (known,) = set_apart([[np.stack([values] * 2)[:, None]]], [0], [step])
+    mean = step.rounded(known[0]).mean(axis=0) - step.scale / 4
+    assert np.abs(mean - values).max() <= step.scale / 4 + 1e-6
+
+
 def test_a_step_has_zero_among_its_values_and_covers_what_is_read(trained):
     graph, given = folded(trained("elsr-y", scale=2).graph), photos(1)
     known = [outputs(graph, photo, np.float32) for photo in given]
     inner = range(1, len(graph.nodes) - 2)
     for index, feature in features_of(graph, given, known, inner).items():
-        step = feature.step(feature.best_scale())
+        step = feature.best_step()
         assert step.rounded(np.float32([0.0])) == 0
         assert LOWEST <= step.zero <= HIGHEST
         if not isinstance(graph.nodes[index + 1].op, PReLU):  # which hides what is below zero
@@ -137,8 +159,8 @@ def test_a_step_spends_no_integers_on_what_a_rectifier_takes_away(trained):
     graph = replace(graph, arrays={**graph.arrays, **slopes})
     known = [outputs(graph, photo, np.float32) for photo in given]
     feature = features_of(graph, given, known, [1])[1]
-    assert feature.values.min() < -10 * feature.best_scale()
-    assert feature.step(feature.best_scale()).zero < LOWEST + 20
+    assert feature.values.min() < -10 * feature.best_step().scale
+    assert feature.best_step().zero < LOWEST + 20
 
 
 def test_photos_of_one_colour_are_no_failure(trained):

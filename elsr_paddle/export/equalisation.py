@@ -14,11 +14,11 @@ from dataclasses import replace
 import numpy as np
 
 from elsr_paddle.export.features import ZEROS, features_of
+from elsr_paddle.export.groups import groups, readers
 from elsr_paddle.export.steps import HIGHEST, LOWEST
 from elsr_paddle.networks import operations as ops
 from elsr_paddle.networks.graph import Graph, outputs
 
-HOMOGENEOUS = (ops.PReLU, ops.ReLU, ops.LeakyReLU, ops.Add)  # equalised channel by channel
 _FINER = np.geomspace(0.6, 6, 14)  # scales, in 255ths of the largest value, that are tried
 _TURNS = 4
 _LEAST = 1 / 16  # of the largest factor: no channel is made larger by more
@@ -36,17 +36,17 @@ def equalised(graph: Graph, photos: Sequence[np.ndarray]) -> Graph:
     photos : sequence of uint8 arrays (H, W, channels)
     """
     known = [outputs(graph, photo, np.float32) for photo in photos]
-    groups = _groups(graph)
-    features = features_of(graph, photos, known, itertools.chain(*groups))
+    found = groups(graph)
+    features = features_of(graph, photos, known, itertools.chain(*found))
     arrays = dict(graph.arrays)
-    for group in groups:
+    for group in found:
         factors = _factors([features[index] for index in group])
         for index in group:
             op = graph.nodes[index].op
             if isinstance(op, ops.Conv):
                 arrays[op.weight] = arrays[op.weight] / factors[:, None, None, None]
                 arrays[op.bias] = arrays[op.bias] / factors
-        for reader in _outside(graph, group):
+        for reader in readers(graph, group):
             weight = graph.nodes[reader].op.weight
             arrays[weight] = arrays[weight] * factors[:, None, None]
     return replace(graph, arrays=arrays)
@@ -69,26 +69,3 @@ def _factors(features):
         zeros = [each[:, choice, np.arange(len(units))].sum(axis=1).argmin() for each in errors]
     best = units * _FINER[choice]
     return np.float32(np.maximum(best / best.max(), _LEAST))
-
-
-def _outside(graph, group):
-    """Nodes that read a group and do not belong to it."""
-    return {reader for index in group for reader in graph.readers[index]} - set(group)
-
-
-def _groups(graph):
-    """Nodes whose channels must share their factors, where convolutions are all around them."""
-    group_of = list(range(len(graph.nodes)))
-    for index, node in enumerate(graph.nodes):
-        if isinstance(node.op, HOMOGENEOUS):
-            joined = {group_of[index], *(group_of[source] for source in node.sources)}
-            group_of = [min(joined) if group in joined else group for group in group_of]
-    groups = [[i for i, group in enumerate(group_of) if group == first]
-              for first in sorted(set(group_of))]
-    return [group for group in groups if _is_between_convolutions(graph, group)]
-
-
-def _is_between_convolutions(graph, group):
-    inside = all(isinstance(graph.nodes[i].op, (ops.Conv, *HOMOGENEOUS)) for i in group)
-    return (inside and len(graph.nodes) - 1 not in group
-            and all(isinstance(graph.nodes[i].op, ops.Conv) for i in _outside(graph, group)))

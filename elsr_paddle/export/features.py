@@ -69,11 +69,11 @@ class Feature:
             self._steps[scale] = Step(scale, zero)
         return self._steps[scale]
 
-    def best_scale(self) -> float:
-        """That of the Step of the least error."""
+    def best_step(self) -> Step:
+        """The Step of the least error."""
         full = max(float(np.ptp(np.append(self.values, 0))), 1e-6) / (HIGHEST - LOWEST)
         tried = (self.step(share * full) for share in SHRUNK)
-        return min(tried, key=lambda step: self.errors(step.scale, step.zero).sum()).scale
+        return min(tried, key=lambda step: self.errors(step.scale, step.zero).sum())
 
 
 def _rectifier(graph, index):

@@ -1,10 +1,11 @@
 """Quantise a network to 8-bit integers from what its values are on photos, without training.
 
-Features get one step for all channels, as runtimes ask for, and weights one a channel. Five things
+Features get one step for all channels, as runtimes ask for, and weights one a channel. Six things
 keep the loss small: photos are seen in full contrast as well; features are equalised, so that the
-channels on which the result depends most fill the range; rectifiers and sums share the scale of
-what they read where the result gains by it; scales are those of the least error of the result; and
-each convolution is fitted to what was rounded before it.
+channels on which the result depends most fill the range; the channel that carries the picture is
+given twice; rectifiers and sums share the scale of what they read where the result gains by it;
+scales are those of the least error of the result; and each convolution is fitted to what was
+rounded before it.
 
 Sources: arXiv 1712.05877 (the arithmetic), arXiv 2210.17323 (weights rounded one after the other).
 """
@@ -17,8 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from elsr_paddle.errors import InputError
-from elsr_paddle.export.equalisation import HOMOGENEOUS, equalised
+from elsr_paddle.export.doubling import doubled, set_apart
+from elsr_paddle.export.equalisation import equalised
 from elsr_paddle.export.features import SHRUNK, features_of
+from elsr_paddle.export.groups import HOMOGENEOUS
 from elsr_paddle.export.steps import HIGHEST, LOWEST, PIXELS, Step
 from elsr_paddle.networks import operations as ops
 from elsr_paddle.networks.graph import Graph, outputs
@@ -44,7 +47,8 @@ class Quantised:
 
     Attributes
     ----------
-    graph : Graph, folded and equalised, on 0..1; its arrays are what the integers stand for.
+    graph : Graph, folded, equalised and doubled, on 0..1; its arrays are what the integers stand
+        for.
     steps : list of Step, of every node's output
     weight_scales : dict of str -> float32 array (outputs,), of the kernels, whose zero is 0
     """
@@ -91,10 +95,10 @@ def quantise(graph: Graph, photos: Sequence[np.ndarray]) -> Quantised:
     side = int(np.clip(np.sqrt(_WORK / graph.multiply_adds), *_WINDOWS))
     middles = [_middle(photo, side) for photo in photos]
     photos = [*middles, *map(_of_full_contrast, middles)]
-    graph = equalised(folded(graph), photos)
+    graph, copied = doubled(equalised(folded(graph), photos), photos)
     known = [outputs(graph, photo, np.float32) for photo in photos]
     steps = _Search(graph, photos, known).steps()
-    return _fitted(graph, steps, known)
+    return _fitted(graph, steps, set_apart(known, copied, steps))
 
 
 def _middle(photo, window):
@@ -141,7 +145,7 @@ class _Search:
 
     def steps(self):
         """list of Step"""
-        scales = {index: each.best_scale() for index, each in self._features.items()}
+        scales = {index: each.best_step().scale for index, each in self._features.items()}
         groups = {index: frozenset([index]) for index in scales}  # those of one scale
         for index, node in enumerate(self._graph.nodes):
             if isinstance(node.op, _KEEPING) and index in scales:

@@ -6,6 +6,7 @@ to the rounding of float32 where arrays are multiplied together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -144,7 +145,7 @@ def _append_at_lr(draft, op, sources, factor, alone):
     order = _order_of_two_shuffles(width, factor, op.scale)
     before = draft.nodes[sources[0]].op
     if alone and isinstance(before, ops.Conv):
-        _reorder_arrays(draft.arrays, before, order)
+        reorder_arrays(draft.arrays, before, order)
         return sources[0]
     return draft.convolve(sources[0], np.eye(len(order))[order][:, :, None, None],
                           np.zeros(len(order)))
@@ -257,7 +258,7 @@ def reordered(graph: Graph, index: int, order: np.ndarray) -> Graph:
         follows = number in moved or number == len(graph.nodes) - 1
         sources = [(places if follows else plain)[source] for source in node.sources]
         if number in moved:
-            _reorder_arrays(draft.arrays, node.op, order)
+            reorder_arrays(draft.arrays, node.op, order)
         plain.append(draft.add(node.op, *sources))
         places.append(plain[-1])
         if number in made:
@@ -282,7 +283,8 @@ def _where_to_reorder(graph, index):
     return moved, made
 
 
-def _reorder_arrays(arrays, op, order):
+def reorder_arrays(arrays: dict, op: ops.Operation, order: Sequence[int]) -> None:
+    """Change the arrays of an operation so that its output has channel `order[i]` at place i."""
     shared = isinstance(op, ops.PReLU) and op.shared
     for name in () if shared else op.parameters():
         arrays[name] = arrays[name][order]
