@@ -53,7 +53,7 @@ def make_frames(folder, count):
 def ours(folder, output, task, multiple=1):
     (clip,) = find_clips([folder])
     clips = [replace(clip, name=str(i)) for i in range(multiple)]
-    prepare(clips, [], output, Recipe((SCALE,), shrink=SHRINK[task]))
+    prepare(clips, [], output, Recipe((SCALE,), shrinks=(SHRINK[task],)))
 
 
 def ports(folder, output, task, multiple=1):

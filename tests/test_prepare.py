@@ -19,6 +19,7 @@ from elsr_paddle.data.prepare import detail, ensure_reds, frame_pairs, patch_cor
 from elsr_paddle.data.recipe import Job, Recipe
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.io import write_image
+from elsr_paddle.imaging.luma import rgb_to_y
 from elsr_paddle.imaging.resize import imresize
 
 ROOT = Path(__file__).parent.parent
@@ -103,6 +104,28 @@ def test_every_clips_and_shrink_do_what_they_say(two_clips, tmp_path):
     ]
     assert_same_rows(rows(tmp_path / "train_x4.h5"), expected)
     assert [path.name for path in tmp_path.iterdir()] == ["train_x4.h5"]
+
+
+def test_each_frame_is_taken_at_every_size_that_shrink_names(two_clips, tmp_path):
+    script(two_clips, "--shrink", "1", "2", "--scale", "2", "--hr-patch", "24", "--val-clips", "b",
+           "--output", tmp_path)  # fmt: skip
+    whole, half = (prepare(find_clips([two_clips / "a"]), [], tmp_path / name,
+                           Recipe((2,), shrinks=shrinks, hr_patch=24))[0]
+                   for name, shrinks in (("whole", (1,)), ("half", (2,))))
+    both = rows(tmp_path / "train_x2.h5")
+    assert len(both) == len(rows(whole)) + len(rows(half))
+    made = {lr.tobytes() for _, lr, _ in both}
+    assert made == {lr.tobytes() for path in (whole, half) for _, lr, _ in rows(path)}
+    assert 4 * len(rows(tmp_path / "val_x2.h5")) == len(both)  # 3 frames of 15
+
+
+def test_saturation_weakens_the_colours_of_both_pictures_and_keeps_their_luma(two_clips, tmp_path):
+    script(two_clips / "a", "--saturation", "0.5", "--scale", "2", "--output", tmp_path)
+    for i, (_, lr, hr) in enumerate(rows(tmp_path / "train_x2.h5")):
+        plain = frame(i).astype(float)
+        assert np.abs(rgb_to_y(hr) - rgb_to_y(plain)).max() < 1
+        assert np.abs(np.ptp(hr.astype(float), axis=2) - np.ptp(plain, axis=2) / 2).max() <= 1
+        np.testing.assert_array_equal(lr, make_pair(hr, 2)[0])
 
 
 def test_patches_are_cut_from_pairs_of_whole_frames():
@@ -210,7 +233,9 @@ def test_what_is_there_is_replaced_only_when_asked_to(two_clips, tmp_path):
         {"scales": (1,)},
         {"scales": (2, 2)},
         {"degradation": "none"},
-        {"shrink": 0},
+        {"shrinks": (0,)},
+        {"shrinks": (1, 2)},
+        {"shrinks": (1, 1), "hr_patch": 24},
         {"hr_patch": 30},
         {"every": 0},
         {"min_detail": 2.0},
@@ -259,7 +284,8 @@ def test_the_lr_files_of_reds_are_used_where_they_are_what_would_be_made(reds, t
         assert len(Pairs(tmp_path / f"out/{part}_x4.h5")) == 4
         assert all((lr == 77).all() for _, lr, _ in rows(tmp_path / f"out/{part}_x4.h5"))
         assert not any((lr == 77).all() for _, lr, _ in rows(tmp_path / f"out/{part}_x2.h5"))
-    for option in (["--shrink", "2"], ["--degradation", "gaussian_decimate"]):
+    for option in (["--shrink", "2"], ["--saturation", "0.5"],
+                   ["--degradation", "gaussian_decimate"]):
         script("--reds", reds, "--output", tmp_path / "out", "--overwrite", *option)
         assert not any((lr == 77).all() for _, lr, _ in rows(tmp_path / "out/train_x4.h5"))
 

@@ -34,6 +34,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--val-clips", nargs="+", metavar="CLIP",
         help="a number of clips, or their names (default: REDS' own, else a tenth)")
     add("--scale", dest="scales", type=int, nargs="+", metavar="S", help="default: 2 4")
+    add("--shrink", dest="shrinks", type=int, nargs="+", metavar="F", help="shrink HR by F first "
+        "(reduced REDS: 4); 1 2 takes it at its size and at half of it (default: 1)")
     add_options(parser, Recipe)
     add_options(parser, Job)
     return parser.parse_args(argv)
@@ -78,8 +80,7 @@ def check(args: argparse.Namespace) -> None:
 def make_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe that the flags give; patches are cut for the demo set, whose frames differ."""
     given = given_options(args, Recipe)
-    if "scales" in given:
-        given["scales"] = tuple(given["scales"])
+    given.update({name: tuple(given[name]) for name in ("scales", "shrinks") if name in given})
     if args.sources or args.reds or "hr_patch" in given:
         return Recipe(**given)
     from elsr_paddle.data.demo import HR_PATCH

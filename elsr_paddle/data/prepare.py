@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from elsr_paddle.data.degradations import make_pair
 from elsr_paddle.data.pairs import MixedSizesError, pair_writer
 from elsr_paddle.data.recipe import Job, Recipe
 from elsr_paddle.errors import InputError, needs
+from elsr_paddle.imaging.colour_spaces import with_saturation
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.resize import imresize, modcrop
 from elsr_paddle.threads import ordered_map
@@ -76,16 +77,20 @@ def prepare(
 
 def _validation(stream, files, clips, recipe):
     """An ExitStack of the filled validation files: whole frames, or patches if sizes differ."""
-    whole = replace(recipe, hr_patch=None, min_detail=0.0, draws=1)
+    patches = replace(recipe, min_detail=0.0)
+    whole = replace(patches, hr_patch=None, draws=1) if len(recipe.shrinks) == 1 else patches
     try:
-        with ExitStack() as attempt:
-            stream.fill(attempt, files, clips, whole, "val")
-            return attempt.pop_all()
+        return _filled(stream, files, clips, whole)
     except MixedSizesError:
         if recipe.hr_patch is None:
             raise
+    return _filled(stream, files, clips, patches)
+
+
+def _filled(stream, files, clips, recipe):
+    """An ExitStack of filled validation files."""
     with ExitStack() as attempt:
-        stream.fill(attempt, files, clips, replace(recipe, min_detail=0.0), "val")
+        stream.fill(attempt, files, clips, recipe, "val")
         return attempt.pop_all()
 
 
@@ -192,7 +197,8 @@ class _Stream:
         frames = ((clip, frame) for clip in clips for frame in clip.frames(recipe.every, on_error))
 
         def work(item):
-            return item[0], self._attempt(*item, recipe)
+            pairs = [self._attempt(*item, recipe, shrink) for shrink in recipe.shrinks]
+            return item[0], list(chain.from_iterable(pairs))
 
         return ordered_map(
             work,
@@ -202,10 +208,10 @@ class _Stream:
             budget=PIXELS_UNDER_WAY,
         )
 
-    def _attempt(self, clip, frame, recipe):
-        """The pairs of a frame, or none if it cannot be read."""
+    def _attempt(self, clip, frame, recipe, shrink):
+        """The pairs of a frame that is shrunk first, or none if it cannot be used."""
         try:
-            return list(frame_pairs(frame, recipe, seed=noise_seed(clip, frame)))
+            return list(frame_pairs(frame, recipe, shrink, seed=noise_seed(clip, frame)))
         except InputError as error:
             if self.job.on_error is None:
                 raise
@@ -226,7 +232,7 @@ def noise_seed(clip: Clip, frame: Frame) -> int:
 
 
 def frame_pairs(
-    frame: Frame, recipe: Recipe, seed: int = 0
+    frame: Frame, recipe: Recipe, shrink: int = 1, seed: int = 0
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index of the scale, lr, hr) for every pair made of a frame.
 
@@ -236,18 +242,21 @@ def frame_pairs(
     ----------
     frame : clips.Frame
     recipe : Recipe
+    shrink : int, the frame is shrunk by it first.
     seed : int, of the degradation's noise
 
     Raises
     ------
     InputError if the frame cannot be read or is too small.
     """
-    hr = frame.read()
-    if recipe.shrink > 1:
-        hr = imresize(modcrop(hr, recipe.shrink), scale=1 / recipe.shrink)
+    hr = as_read = frame.read()
+    if shrink > 1:
+        hr = imresize(modcrop(hr, shrink), scale=1 / shrink)
+    if recipe.saturation != 1:
+        hr = with_saturation(hr, recipe.saturation)
     corners = _corners(hr, frame, recipe)
     for index, scale in enumerate(recipe.scales):
-        given = given_lr(frame, scale, recipe.degradation) if recipe.shrink == 1 else None
+        given = given_lr(frame, scale, recipe.degradation) if hr is as_read else None
         lr, cropped = pair_of(hr, scale, recipe.degradation, seed, given=given)
         if recipe.hr_patch is None:
             yield index, lr, cropped

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from elsr_paddle.imaging.colour import turn_colours
 from elsr_paddle.imaging.luma import BT601, upscale_by_luma
 
 Plane = Callable[[np.ndarray], np.ndarray]  # uint8 (H, W) -> uint8 (s*H, s*W)
@@ -45,3 +46,15 @@ def upscale_yuv(image: np.ndarray, upscale_plane: Plane) -> np.ndarray:
 
 # name -> function(image, upscale_plane) for networks on luma
 COLOUR_SPACES = {"ycbcr": upscale_by_luma, "rgb": upscale_rgb, "yuv": upscale_yuv}
+
+
+def with_saturation(image: np.ndarray, saturation: float) -> np.ndarray:
+    """A picture of the same luma (BT.601), whose pixels differ from gray by less or by more.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3), RGB
+    saturation : float; 0 gives gray, 1 the picture itself.
+    """
+    matrix = saturation * np.eye(3) + (1 - saturation) * BT601
+    return turn_colours(np.moveaxis(image, 2, 0), np.column_stack([matrix, np.zeros(3)]))
