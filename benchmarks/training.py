@@ -1,12 +1,12 @@
 """How fast networks train on a CPU: Paddle's passes, compiled kernels, and PyTorch channels-last.
 
 A step is what `train.py` does with a batch: uint8 pictures to planes, linear blocks collapsed,
-forward and backward pass, Adam, the average of weights. A child process for each number of threads
-takes all ways in turn, so that what else the machine does hits all alike; medians. Beside the
-patches a second of the clock stand those a second of processor time, which other programs disturb
-less.
+forward and backward pass, Adam, the average of weights. Child processes, each with one way and one
+number of threads, take turns, so that what else the machine does hits all alike; no way has to
+share the cores with waiting threads of another. Medians. Beside the patches a second of the clock
+stand those a second of processor time, which other programs disturb less.
 
-    python benchmarks/training.py [--threads 1 2] [--rounds 7] [--expansion 64] [--json FILE]
+    python benchmarks/training.py [--threads 1 2] [--turns 3] [--expansion 64] [--json FILE]
 
 PyTorch is measured where it is installed.
 """
@@ -22,19 +22,22 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from functools import partial
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 SCALE, PATCH, BATCH = 4, 36, 16
 NETWORKS = ("elsr", "elsr-y", "elsr-m", "elsr-l")
-ROUND_SECONDS = 0.5  # of one way, at least
+WAYS = ("Paddle's passes", "compiled kernels", "PyTorch channels-last")
+SECONDS, LEAST_STEPS = 1.5, 3  # of one way with one network in a turn
+WARM_UP = 3  # steps
 
 
 @dataclass
 class Speed:
-    """Patches a second, round by round: of the clock, and of processor time."""
+    """Patches a second, turn by turn: of the clock, and of processor time."""
 
     clock: list
     processor: list
@@ -43,68 +46,63 @@ class Speed:
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--expansion", type=int, default=64, help="of the linear blocks; 0: plain")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure as JSON")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)  # of a child
     args = parser.parse_args(argv)
-    if args.child:
+    if args.way:
         print(json.dumps([measure(name, args) for name in args.networks]))
         return
-    rows = [row for threads in args.threads for row in run_child(args, threads)]
+    ways = [way for way in WAYS if way != WAYS[2] or find_spec("torch")]
+    if WAYS[2] not in ways:
+        print("PyTorch is not installed", file=sys.stderr)
+    rows = [{"network": name, "threads": threads,
+             "ways": {way: vars(Speed([], [])) for way in ways}}
+            for threads in args.threads for name in args.networks]
+    for _, threads, way in product(range(args.turns), args.threads, ways):
+        ours = [row for row in rows if row["threads"] == threads]
+        for row, (clock, processor) in zip(ours, run_child(args, threads, way)):
+            row["ways"][way]["clock"].append(clock)
+            row["ways"][way]["processor"].append(processor)
     print(table(rows))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def run_child(args, threads):
-    """The rows measured on a number of threads, by a process that knows no other number."""
-    command = [sys.executable, __file__, "--child", "--threads", str(threads), "--rounds",
-               str(args.rounds), "--expansion", str(args.expansion), "--networks", *args.networks]
+def run_child(args, threads, way):
+    """What `measure` gives for each network, in a process that knows one number of threads."""
+    command = [sys.executable, __file__, "--way", way, "--threads", str(threads), "--expansion",
+               str(args.expansion), "--networks", *args.networks]
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(name, args):
-    """One row: the speed of every way to train a network, with its number of parameters."""
+    """Patches a second of a way to train a network: of the clock, and of processor time."""
     rng = np.random.default_rng(0)
     lr = rng.integers(0, 256, (BATCH, PATCH, PATCH, 3), dtype=np.uint8)
     side = SCALE * PATCH
     hr = rng.integers(0, 256, (BATCH, side, side, 3), dtype=np.uint8)
-    steps = {way: partial(step, lr, hr) for way, step in ways(name, args).items()}
-    speeds = {way: Speed([], []) for way in steps}
-    for step in steps.values():
-        step()
-    for _ in range(args.rounds):
-        for way, step in steps.items():
-            time_round(step, speeds[way])
-    return {
-        "network": name,
-        "threads": args.threads[0],
-        "ways": {way: vars(speed) for way, speed in speeds.items()},
-    }
-
-
-def time_round(step, speed):
+    step = step_of(name, args)
+    for _ in range(WARM_UP):
+        step(lr, hr)
     clock, processor, count = time.perf_counter(), time.process_time(), 0
-    while time.perf_counter() - clock < ROUND_SECONDS or count < 3:
-        step()
+    while time.perf_counter() - clock < SECONDS or count < LEAST_STEPS:
+        step(lr, hr)
         count += 1
-    speed.clock.append(count * BATCH / (time.perf_counter() - clock))
-    speed.processor.append(count * BATCH / (time.process_time() - processor))
+    return (count * BATCH / (time.perf_counter() - clock),
+            count * BATCH / (time.process_time() - processor))
 
 
-def ways(name, args):
-    """Name -> function (lr, hr) that makes one step."""
-    found = {"Paddle's passes" if kernels == "paddle" else "compiled kernels":
-             trainer(name, args.expansion, kernels).update for kernels in ("paddle", "halide")}
-    try:
-        found["PyTorch channels-last"] = torch_step(name, args.expansion, args.threads[0])
-    except ModuleNotFoundError:
-        print("PyTorch is not installed", file=sys.stderr)
-    return found
+def step_of(name, args):
+    """Function (lr, hr) that makes one step, in the way asked for."""
+    if args.way == WAYS[2]:
+        return torch_step(name, args.expansion, args.threads[0])
+    kernels = "paddle" if args.way == WAYS[0] else "halide"
+    return trainer(name, args.expansion, kernels).update
 
 
 def trainer(name, expansion, kernels):
@@ -201,7 +199,7 @@ def apply_in_torch(op, parameters, *given):
 
 def table(rows):
     """Markdown: medians of patches a second, of the clock (of processor time), and the ratio to
-    Paddle's passes, the median over rounds."""
+    Paddle's passes, the median over turns."""
     names = list(rows[0]["ways"])
     lines = [f"| network | threads | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
     for row in rows:

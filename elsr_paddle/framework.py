@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 from elsr_paddle.errors import InputError
 
+# Importing Paddle sets the variable to 1 where it is not set.
+THREADS_ASKED_FOR = os.environ.get("OMP_NUM_THREADS", "")
 os.environ.setdefault("GLOG_minloglevel", "2")  # errors only: its warnings mean nothing to users
 try:
     with warnings.catch_warnings():
@@ -25,8 +27,8 @@ except ModuleNotFoundError as error:
         "an NVIDIA GPU install `paddlepaddle-gpu` as https://www.paddlepaddle.org.cn/install says"
     ) from error
 
-__all__ = ["device_named", "make_deterministic", "mean_over_processes", "on_device", "paddle",
-           "select_device", "synchronize", "use_tf32", "wait_for_all"]
+__all__ = ["THREADS_ASKED_FOR", "device_named", "make_deterministic", "mean_over_processes",
+           "on_device", "paddle", "select_device", "synchronize", "use_tf32", "wait_for_all"]
 
 
 def device_named(name=None):

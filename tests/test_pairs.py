@@ -230,6 +230,6 @@ def test_a_forked_process_opens_the_file_for_itself(tmp_path):
     queue = context.Queue()
     child = context.Process(target=read_row, args=(pairs, queue))
     child.start()
-    assert queue.get(timeout=30) == hr[4].tobytes()
-    child.join(timeout=30)
+    assert queue.get(timeout=120) == hr[4].tobytes()
+    child.join(timeout=120)
     np.testing.assert_array_equal(pairs[4][1], hr[4])

@@ -208,7 +208,7 @@ def test_a_source_that_falls_silent_does_not_keep_a_run_that_is_told_to_end(elsr
         process.stdin.flush()
         process.stdout.read(4 * WIDTH * HEIGHT)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        assert process.wait(timeout=120) == 128 + signal.SIGTERM
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
@@ -217,7 +217,7 @@ def test_a_disk_that_fills_up_is_told_in_one_line(tmp_path):
     with Path("/dev/full").open("wb") as full:
         command = [sys.executable, "-m", "elsr_paddle", tmp_path / "film.mkv", "-o", "-"]
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True,
-                              timeout=60)
+                              timeout=120)
     assert done.returncode == 2
     assert "No space left on device" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
@@ -306,7 +306,7 @@ def test_a_terminal_is_no_pipe():
     ours, theirs = os.openpty()
     command = [sys.executable, "-m", "elsr_paddle", "-", "-o", "-"]
     done = subprocess.run(command, cwd=ROOT, stdin=theirs, capture_output=True, text=True,
-                          timeout=60)
+                          timeout=120)
     os.close(ours)
     os.close(theirs)
     assert done.returncode == 2

@@ -376,7 +376,7 @@ def test_a_kill_in_mid_write_leaves_nothing_half_under_the_final_names(two_clips
     )
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert list(tmp_path.glob(".*.partial.h5"))  # it was in the middle of writing
     assert {name: (tmp_path / name).read_bytes() for name in old} == old
     assert before or not [name for name in names if (tmp_path / name).exists()]
@@ -394,7 +394,7 @@ def test_ctrl_c_leaves_no_file_at_all(two_clips, tmp_path):
     assert process.stdout.readline() == "writing\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from elsr_paddle.engines.engine import available_threads
 from elsr_paddle.networks.weights import load_tensors, load_weights
 from elsr_paddle.training.runs import read_metrics
 
@@ -19,17 +20,21 @@ FLAGS = ["--steps", STEPS, "--validate-every", 10, "--val-rows", 2, "--batch-siz
          "--hr-patch", 32, "--expansion", 4]  # fmt: skip
 
 
-def start_script(root, data, out, *flags, launcher=(), **options):
+def start_script(root, data, out, *flags, launcher=(), threads="1", **options):
+    """Starts train.py; with `threads` None, nothing is said of their number."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    if threads:
+        environment["OMP_NUM_THREADS"] = threads
     command = [sys.executable, *launcher, root / "train.py", "--data", data, "--out", out,
                "--plots", out / "plots", *FLAGS, *flags]  # fmt: skip
     return subprocess.Popen(
         [str(part) for part in command], cwd=out.parent, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
+        stderr=subprocess.STDOUT, env=environment, **options,
     )  # fmt: skip
 
 
 def finish(process, status=0):
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=240)[0]
     assert process.returncode == status, output
     return output
 
@@ -57,6 +62,16 @@ def uninterrupted(root, training_data, tmp_path_factory):
     return out / "stage1"
 
 
+def test_a_run_takes_every_core_unless_told_otherwise_and_makes_the_same_bits(
+    root, training_data, uninterrupted, tmp_path
+):
+    process = start_script(root, training_data, tmp_path / "out", "--stage", "1", threads=None)
+    assert f"threads: {min(4, available_threads())}" in finish(process)  # one a patch at most
+    for name in ("best.safetensors", "last.safetensors"):
+        made = tmp_path / "out/stage1" / name
+        assert made.read_bytes() == (uninterrupted / name).read_bytes()
+
+
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_continues_to_the_same_bits(
     root, training_data, tmp_path, uninterrupted, kill
@@ -68,7 +83,7 @@ def test_a_killed_run_continues_to_the_same_bits(
                                "--log-every", "1")  # fmt: skip
         wait_for_step(process, out / "stage1" / "metrics.jsonl", step)
         process.send_signal(kill)
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=240)[0]
         if kill == signal.SIGINT:
             assert process.returncode == 130, output
             assert "--resume continues" in output
@@ -117,12 +132,12 @@ def test_two_processes_follow_the_loss_of_one_with_the_doubled_batch_even_when_s
     wait_for_step(killed, both / "stage1" / "metrics.jsonl", 20)
     for process in workers(killed):  # in groups of their own, and not that of the launcher
         os.kill(process, signal.SIGKILL)
-    killed.communicate(timeout=60)
+    killed.communicate(timeout=120)
     reached = read_metrics(both / "stage1" / "metrics.jsonl")[-1]["step"]
     stopped = start_script(root, training_data, both, *flags, "--resume", **options)
     wait_for_step(stopped, both / "stage1" / "metrics.jsonl", reached + 5)
     stopped.send_signal(signal.SIGINT)  # to the launcher, which stops both processes
-    stopped.communicate(timeout=60)
+    stopped.communicate(timeout=120)
     output = (tmp_path / "log" / "workerlog.0").read_text()
     assert "kernels: halide" in output and "--resume continues" in output
     assert reached < load_tensors(both / "stage1" / "state.safetensors")[1]["step"] < 120

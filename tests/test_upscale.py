@@ -377,7 +377,7 @@ def test_a_signal_in_mid_video_leaves_no_half_file(tmp_path, root, nearest_weigh
     half = tmp_path / half
     wait_for(lambda: half.exists() and half.stat().st_size > 50_000)
     process.send_signal(number)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=120)[1]
     assert process.returncode == status, said
     assert [path.name for path in tmp_path.iterdir()] == ["long.mkv"]
 
@@ -410,7 +410,7 @@ def test_a_signal_in_a_call_of_minutes_ends_the_run_and_leaves_no_file(
     try:
         assert process.stdout.readline() == "encoding\n"
         process.send_signal(number)
-        said = process.communicate(timeout=20)[1]
+        said = process.communicate(timeout=120)[1]
     finally:
         process.kill()
     assert process.returncode == status, said

@@ -34,10 +34,11 @@ class HalideStep:
     graph : Graph of the network
     batch, height, width : int, LR patches of a step and their size
     loss : "l1", "l2" or "charbonnier", a mean over all values
-    threads : int; the bits do not depend on it.
+    threads : int, at most; the bits do not depend on it.
 
     Attributes
     ----------
+    threads : int, no more than there is work for
     parameters : dict of str -> shape, what a step is given
     note : str, where the kernels come from. "compiled in memory" means for this process alone, for
         want of a C compiler; threads then wait for each other.
@@ -57,19 +58,19 @@ class HalideStep:
         self.parameters = plan.parameters
         self._group = _group_size(plan, batch)
         groups = batch // self._group
-        self._threads = max(1, min(threads, groups))
+        self.threads = max(1, min(threads, groups))
         self._given = {name: np.zeros(shape, np.float32) for name, shape in plan.parameters.items()}
         self._sums, views = _flat(plan.sums, groups)
-        memories = [_Memory(plan, self._group, library) for _ in range(self._threads)]
+        memories = [_Memory(plan, self._group, library) for _ in range(self.threads)]
         self._groups = [
-            _Group(plan, library, memories[index % self._threads],
+            _Group(plan, library, memories[index % self.threads],
                    {"parameter": self._given,
                     "sum": {name: view[index] for name, view in views.items()}})
             for index in range(groups)
         ]
         self._lr_shape = (batch, plan.channels, height, width)
         self._hr_shape = (batch, plan.colours, plan.scale * height, plan.scale * width)
-        self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
+        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
 
     def __call__(self, parameters: dict, lr: Any, hr: Any) -> paddle.Tensor:
         """The loss as a Paddle tensor, whose `backward` gives the gradients.
@@ -102,7 +103,7 @@ class HalideStep:
             np.copyto(array, parameters[name])
         lr, hr = _checked(lr, self._lr_shape), _checked(hr, self._hr_shape)
         others = [self._pool.submit(self._work, thread, lr, hr)
-                  for thread in range(1, self._threads)]
+                  for thread in range(1, self.threads)]
         self._work(0, lr, hr)
         for other in others:
             other.result()
@@ -111,7 +112,7 @@ class HalideStep:
 
     def _work(self, thread, lr, hr):
         """One thread's share of the groups."""
-        for index in range(thread, len(self._groups), self._threads):
+        for index in range(thread, len(self._groups), self.threads):
             images = slice(index * self._group, (index + 1) * self._group)
             self._groups[index].run(lr[images], hr[images])
 

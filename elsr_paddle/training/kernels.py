@@ -13,7 +13,7 @@ import numpy as np
 
 from elsr_paddle.engines.engine import available_threads
 from elsr_paddle.errors import InputError
-from elsr_paddle.framework import mean_over_processes, paddle
+from elsr_paddle.framework import THREADS_ASKED_FOR, mean_over_processes, paddle
 from elsr_paddle.networks.linear_block import EDGES, EdgeBlock, LinearBlock
 from elsr_paddle.networks.paddle_layer import PaddleNetwork
 from elsr_paddle.training.run import Run
@@ -49,7 +49,10 @@ def compiled_gradients(run: Run, model: PaddleNetwork) -> tuple[CompiledGradient
         if run.kernels == "halide":
             raise
         return None, str(error)
-    return CompiledGradients(model, step), step.note
+    # Adam is all that is left to Paddle. More threads of its own would take longer, and would go on
+    # waiting for work on the cores that the kernels need.
+    paddle.base.core.set_num_threads(1)
+    return CompiledGradients(model, step), f"{step.note}; threads: {step.threads}"
 
 
 def _make_step(run, model):
@@ -67,11 +70,11 @@ def _make_step(run, model):
 
 
 def _threads():
-    """The cores this process may use, or fewer as OMP_NUM_THREADS tells Paddle.
+    """The cores this process may use, or fewer where OMP_NUM_THREADS says so.
 
     Processes that Paddle's launcher started on one machine share its cores.
     """
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    wanted = THREADS_ASKED_FOR
     cores = max(1, available_threads() // int(os.environ.get("PADDLE_LOCAL_SIZE", 1)))
     return min(cores, int(wanted)) if wanted.isdecimal() and int(wanted) else cores
 
