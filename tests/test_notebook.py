@@ -28,7 +28,7 @@ def test_the_notebook_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("ELSR_NOTEBOOK_STEPS", "2")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     where = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=240, kernel_name="python3", resources=where).execute()
+    NotebookClient(notebook, timeout=400, kernel_name="python3", resources=where).execute()
     # The network, a pair, the curves, two stills, the frames and the choice; the two GIFs.
     assert len(outputs(notebook, "image/png")) == 7
     assert len(outputs(notebook, "image/gif")) == 2
