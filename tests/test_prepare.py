@@ -119,6 +119,13 @@ def test_each_frame_is_taken_at_every_size_that_shrink_names(two_clips, tmp_path
     assert 4 * len(rows(tmp_path / "val_x2.h5")) == len(both)  # 3 frames of 15
 
 
+def test_a_frame_that_is_too_small_at_one_size_is_kept_at_the_other(two_clips, tmp_path, capsys):
+    script(two_clips / "a", "--shrink", "1", "2", "--scale", "2", "--hr-patch", "48",
+           "--val-clips", "0", "--output", tmp_path)  # fmt: skip
+    assert len(rows(tmp_path / "train_x2.h5")) == 12 * len(patch_corners(64, 96, 48, 2))
+    assert "0.png shrunk by 2 is 48x32, smaller than a patch" in capsys.readouterr().err
+
+
 def test_saturation_weakens_the_colours_of_both_pictures_and_keeps_their_luma(two_clips, tmp_path):
     script(two_clips / "a", "--saturation", "0.5", "--scale", "2", "--output", tmp_path)
     for i, (_, lr, hr) in enumerate(rows(tmp_path / "train_x2.h5")):

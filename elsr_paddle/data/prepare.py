@@ -254,7 +254,7 @@ def frame_pairs(
         hr = imresize(modcrop(hr, shrink), scale=1 / shrink)
     if recipe.saturation != 1:
         hr = with_saturation(hr, recipe.saturation)
-    corners = _corners(hr, frame, recipe)
+    corners = _corners(hr, frame, recipe, shrink)
     for index, scale in enumerate(recipe.scales):
         given = given_lr(frame, scale, recipe.degradation) if hr is as_read else None
         lr, cropped = pair_of(hr, scale, recipe.degradation, seed, given=given)
@@ -267,7 +267,7 @@ def frame_pairs(
                 yield index, *_cut(lr, cropped, top, left, recipe.hr_patch)
 
 
-def _corners(hr, frame, recipe):
+def _corners(hr, frame, recipe, shrink):
     """Where the patches with enough detail lie; the same for every scale."""
     if recipe.hr_patch is None:
         return []
@@ -276,6 +276,7 @@ def _corners(hr, frame, recipe):
     corners = patch_corners(height, width, patch, step)
     if not corners:
         name = frame.image if isinstance(frame.image, Path) else f"frame {frame.number}"
+        name = name if shrink == 1 else f"{name} shrunk by {shrink}"
         raise InputError(f"{name} is {width}x{height}, smaller than a patch of {patch}x{patch}")
     if recipe.min_detail <= 0:
         return corners
