@@ -129,7 +129,7 @@ def test_a_channel_that_makes_most_of_the_error_is_given_twice_with_the_same_res
 
 
 def test_no_channel_is_given_twice_where_several_carry_the_picture():
-    graph = folded(read(zoo.find("elsr", 2)).graph)
+    graph = folded(read(zoo.find("elsr", 4)).graph)
     assert doubled(graph, photos(3)) == (graph, [])
 
 

@@ -1,8 +1,8 @@
 """Give the channel that carries the picture twice, so that rounding it costs a quarter.
 
-In networks on luma one channel of the features holds nearly the picture itself, and rounding it
-makes most of the error of the result. Two copies of it that lie half a step apart are, together, as
-one channel of half the step.
+In most networks one channel of the features holds nearly the picture itself, and rounding it
+makes a large part of the error of the result. Two copies of it that lie half a step apart are,
+together, as one channel of half the step.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from elsr_paddle.networks import operations as ops
 from elsr_paddle.networks.graph import Graph, outputs
 from elsr_paddle.networks.rewrites import reorder_arrays
 
-_LEAST_SHARE = 0.5  # of the error of all features: what a channel makes that is doubled
+_LEAST_SHARE = 1 / 3  # of the error of all features: what a channel makes that is doubled
 
 
 def doubled(graph: Graph, photos: Sequence[np.ndarray]) -> tuple[Graph, list[int]]:
-    """With the channel that makes most of the error given twice, each with half of its weight.
+    """With the channel that makes most of the error given twice, if it makes a third or more.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def doubled(graph: Graph, photos: Sequence[np.ndarray]) -> tuple[Graph, list[int
 
     Returns
     -------
-    graph : Graph, of the same result; the one given where no channel makes half of the error
+    graph : Graph, of the same result; the one given where no channel makes so much of the error
     convolutions : list of int, the nodes whose last output is the copy
     """
     known = [outputs(graph, photo, np.float32) for photo in photos]
