@@ -128,6 +128,17 @@ def test_a_channel_that_makes_most_of_the_error_is_given_twice_with_the_same_res
     assert [made.nodes[index].op.name for index in copied] == ["head.0", "body.6"]
 
 
+@pytest.mark.parametrize("network", ODD, ids=str)
+def test_no_network_gives_another_result_once_equalised_and_doubled(network, trained, monkeypatch):
+    monkeypatch.setattr("elsr_paddle.export.doubling.LEAST_SHARE", 0)
+    made = trained(network)
+    graph, given = folded(made.graph), photos(made.channels)
+    same = equalised(graph, given)
+    assert np.allclose(evaluate(graph, given[0]), evaluate(same, given[0]), rtol=1e-3, atol=0.05)
+    twice, _ = doubled(same, given)
+    assert np.allclose(evaluate(same, given[0]), evaluate(twice, given[0]), rtol=1e-3, atol=0.05)
+
+
 def test_no_channel_is_given_twice_where_several_carry_the_picture():
     graph = folded(read(zoo.find("elsr", 4)).graph)
     assert doubled(graph, photos(3)) == (graph, [])

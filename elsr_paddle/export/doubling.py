@@ -19,7 +19,7 @@ from elsr_paddle.networks import operations as ops
 from elsr_paddle.networks.graph import Graph, outputs
 from elsr_paddle.networks.rewrites import reorder_arrays
 
-_LEAST_SHARE = 1 / 3  # of the error of all features: what a channel makes that is doubled
+LEAST_SHARE = 1 / 3  # of the error of all features: what a channel makes that is doubled
 
 
 def doubled(graph: Graph, photos: Sequence[np.ndarray]) -> tuple[Graph, list[int]]:
@@ -39,7 +39,7 @@ def doubled(graph: Graph, photos: Sequence[np.ndarray]) -> tuple[Graph, list[int
     errors = {tuple(group): _errors(features_of(graph, photos, known, group).values())
               for group in groups(graph)}
     group = max(errors, key=lambda group: errors[group].max(), default=())
-    if not group or errors[group].max() < _LEAST_SHARE * sum(map(np.sum, errors.values())):
+    if not group or errors[group].max() < LEAST_SHARE * sum(map(np.sum, errors.values())):
         return graph, []
     made = _with_a_copy(graph, group, errors[group].argmax())
     return made, [index for index in group if isinstance(graph.nodes[index].op, ops.Conv)]

@@ -24,11 +24,17 @@ def groups(graph: Graph) -> list[list[int]]:
 
 
 def readers(graph: Graph, group: list[int]) -> set[int]:
-    """Nodes that read a group and do not belong to it."""
-    return {reader for index in group for reader in graph.readers[index]} - set(group)
+    """Convolutions that read a group; some may belong to it, as that of a residual block does."""
+    return {reader for reader in _readers(graph, group)
+            if isinstance(graph.nodes[reader].op, ops.Conv)}
+
+
+def _readers(graph, group):
+    return {reader for index in group for reader in graph.readers[index]}
 
 
 def _is_between_convolutions(graph, group):
     inside = all(isinstance(graph.nodes[i].op, (ops.Conv, *HOMOGENEOUS)) for i in group)
+    outside = _readers(graph, group) - set(group)
     return (inside and len(graph.nodes) - 1 not in group
-            and all(isinstance(graph.nodes[i].op, ops.Conv) for i in readers(graph, group)))
+            and all(isinstance(graph.nodes[i].op, ops.Conv) for i in outside))
