@@ -94,9 +94,7 @@ class Networks:
         args = self._args
         if args.weights:
             return {"": {self._engine(args.weights).scale: args.weights}}
-        files = {} if args.model else zoo.of_qualities(zoo.available()[0], kind)
-        if args.quality in files:
-            files = {args.quality: files[args.quality]}
+        files = {} if args.model else zoo.of_qualities(zoo.available()[0], kind, args.quality)
         files = files or {"": weights_of(args.model)}
         return {quality: _of_x2(found) for quality, found in files.items()} \
             if args.passes > 1 else files

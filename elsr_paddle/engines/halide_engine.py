@@ -65,7 +65,6 @@ class HalideBackend:
         planes = _Program(graph, self._threads)
         return lambda image: planes.run(image)[:, :, : self._scale * image.shape[1]]
 
-
     @cached_property
     def upscale_by_luma(self):
         """As `imaging.luma.upscale_by_luma`; made when the first colour picture comes."""

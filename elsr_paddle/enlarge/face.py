@@ -122,10 +122,7 @@ def _all_files(model, quality, kind, engine):
         raise InputError("expected a model or a quality but got both; leave one out")
     if model is not None:
         return {"": _files_of(model, engine)}
-    entries, _ = zoo.available()
-    files = zoo.of_qualities(entries, kind)
-    if quality is not None:
-        files = {quality: zoo.of_quality(entries, quality, kind)} if files else {}
+    files = zoo.of_qualities(zoo.available()[0], kind, quality)
     return files or {"": _files_of(zoo.DEFAULT, engine)}
 
 

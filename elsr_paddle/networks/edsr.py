@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elsr_paddle.networks.network import SCALES, Network
 from elsr_paddle.networks.residual_blocks import (
     MEAN,
+    ResidualNetwork,
     enlarged,
     published_body,
     published_steps,
     residual_body,
-    without_mean_shift,
 )
 from elsr_paddle.options import option
 
 
 @dataclass(frozen=True)
-class EDSRBaseline(Network):
+class EDSRBaseline(ResidualNetwork):
     """Residual blocks of 64 channels between head and tail (arXiv 1707.02921).
 
     1,369,859, 1,554,499 and 1,517,571 parameters at x2, x3 and x4.
     """
 
     name = "edsr-baseline"
-    learning_rate_factor = 0.05  # the paper's 1e-4, of the rows' 2e-3
-    published_range = 255
-    scale: int = option(2, "enlargement", choices=SCALES)
-    width: int = option(64, "channels of the body", minimum=1)
-    depth: int = option(16, "residual blocks", minimum=1)
-    residual_scale: float = option(1.0, "factor on what each block adds", minimum=0)
 
     def layers(self, x):
         head = x.shift([-mean for mean in MEAN]).conv("head", self.width)
@@ -39,9 +32,6 @@ class EDSRBaseline(Network):
     def published(self):
         up = published_steps("tail", "tail.0", self.scale)
         return ({"head": "head.0", **published_body(self), **up, "tail.out": "tail.1"},)
-
-    def adapted(self, arrays):
-        return without_mean_shift(arrays)
 
 
 @dataclass(frozen=True)

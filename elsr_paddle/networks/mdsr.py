@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elsr_paddle.networks.network import SCALES, Network
+from elsr_paddle.networks.network import SCALES
 from elsr_paddle.networks.residual_blocks import (
     MEAN,
+    ResidualNetwork,
     enlarged,
     published_block,
     published_body,
     published_steps,
     residual_block,
     residual_body,
-    without_mean_shift,
 )
 from elsr_paddle.options import option
 
 
 @dataclass(frozen=True)
-class MDSRBaseline(Network):
+class MDSRBaseline(ResidualNetwork):
     """One body of residual blocks for x2, x3 and x4, with blocks and tails of each scale's own.
 
     3,227,203 parameters, those of all scales; `scale` tells which of them are used and trained. The
@@ -27,12 +27,6 @@ class MDSRBaseline(Network):
     """
 
     name = "mdsr-baseline"
-    learning_rate_factor = 0.05
-    published_range = 255
-    scale: int = option(2, "enlargement", choices=SCALES)
-    width: int = option(64, "channels of the body", minimum=1)
-    depth: int = option(16, "residual blocks", minimum=1)
-    residual_scale: float = option(1.0, "factor on what each block adds", minimum=0)
 
     def layers(self, x):
         head = x.shift([-mean for mean in MEAN]).conv("head", self.width)
@@ -52,9 +46,6 @@ class MDSRBaseline(Network):
             own |= published_block(f"head.x{scale}.1", f"pre_process.{place}.1")
             own |= published_steps(f"tail.x{scale}", f"upsample.{place}", scale)
         return ({"head": "head.0", **published_body(self), **own, "tail.out": "tail.0"},)
-
-    def adapted(self, arrays):
-        return without_mean_shift(arrays)
 
 
 @dataclass(frozen=True)

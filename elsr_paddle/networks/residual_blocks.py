@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from elsr_paddle.errors import InputError
 from elsr_paddle.networks.graph import Value
-from elsr_paddle.networks.network import Network
+from elsr_paddle.networks.network import SCALES, Network
+from elsr_paddle.options import option
 
 MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's RGB, in [0, 1], as published with the paper
 
 
-def residual_body(head: Value, network: Network) -> Value:
+@dataclass(frozen=True)
+class ResidualNetwork(Network):
+    """What EDSR and MDSR (arXiv 1707.02921) share, in their smaller form."""
+
+    learning_rate_factor = 0.05  # the paper's 1e-4, of the rows' 2e-3
+    published_range = 255
+    scale: int = option(2, "enlargement", choices=SCALES)
+    width: int = option(64, "channels of the body", minimum=1)
+    depth: int = option(16, "residual blocks", minimum=1)
+    residual_scale: float = option(1.0, "factor on what each block adds", minimum=0)
+
+    def adapted(self, arrays):
+        """Without the mean shifts, which stand in published files too but are constants here."""
+        shift = arrays.get("sub_mean.bias")
+        if shift is not None and not np.allclose(shift, [-255 * mean for mean in MEAN], atol=0.01):
+            raise InputError(f"expected the mean {MEAN} in sub_mean but got {shift / -255}; "
+                             "weights for pixels in 0..255 with DIV2K's mean can be imported")
+        return {name: array for name, array in arrays.items()
+                if not name.startswith(("sub_mean.", "add_mean."))}
+
+
+def residual_body(head: Value, network: ResidualNetwork) -> Value:
     """Residual blocks, a convolution, and the head's output added to its own."""
     x = head
     for index in range(network.depth):
@@ -33,7 +57,7 @@ def enlarged(x: Value, name: str, scale: int) -> Value:
     return x
 
 
-def published_body(network: Network) -> dict[str, str]:
+def published_body(network: ResidualNetwork) -> dict[str, str]:
     """Layers of `residual_body` -> those of EDSR-PyTorch."""
     blocks = {ours: theirs for index in range(network.depth) for ours, theirs
               in published_block(f"body.{index}", f"body.{index}").items()}
@@ -48,13 +72,3 @@ def published_block(ours: str, theirs: str) -> dict[str, str]:
 def published_steps(ours: str, theirs: str, scale: int) -> dict[str, str]:
     """Layers of `enlarged` -> those of EDSR-PyTorch, which numbers the pixel shuffles, too."""
     return {f"{ours}.{index}": f"{theirs}.{2 * index}" for index in range(2 if scale == 4 else 1)}
-
-
-def without_mean_shift(arrays: dict) -> dict:
-    """Without the mean shifts, which stand in published files too but are constants here."""
-    shift = arrays.get("sub_mean.bias")
-    if shift is not None and not np.allclose(shift, [-255 * mean for mean in MEAN], atol=0.01):
-        raise InputError(f"expected the mean {MEAN} in sub_mean but got {shift / -255}; weights "
-                         "for pixels in 0..255 with DIV2K's mean can be imported")
-    return {name: array for name, array in arrays.items()
-            if not name.startswith(("sub_mean.", "add_mean."))}

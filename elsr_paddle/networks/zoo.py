@@ -164,11 +164,13 @@ def on_ladder(entries: Iterable[Entry], source: str) -> list[Entry]:
 
 
 def of_qualities(
-    entries: Iterable[Entry], source: str = "clean"
+    entries: Iterable[Entry], source: str = "clean", only: str | None = None
 ) -> dict[str, dict[int, Path]]:
-    """As `of_quality`, for each quality, the fastest first; empty where nothing of it ships."""
+    """As `of_quality`, for each quality, the fastest first, or for one; empty where nothing ships.
+    """
     entries = list(entries)
-    found = {quality: of_quality(entries, quality, source) for quality in LADDER}
+    found = {quality: of_quality(entries, quality, source)
+             for quality in (LADDER if only is None else [only])}
     return {quality: files for quality, files in found.items() if files}
 
 
