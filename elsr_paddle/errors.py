@@ -1,4 +1,4 @@
-"""Define the one exception a user of this package is meant to read, and ask for packages by it."""
+"""Define the exception that a user is meant to read; put errors in a line; ask for packages."""
 
 from __future__ import annotations
 
@@ -38,3 +38,12 @@ def needs(module: str, extra: str = "") -> ModuleType:
         package = _PACKAGES.get(module, module)
         wanted = f"'elsr-paddle[{extra}]'" if extra else package
         raise InputError(f"{package} {state}: `pip install {wanted}` brings it") from error
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, and with which file, in one line."""
+    if isinstance(error, MemoryError):
+        return "not enough memory for it"
+    reason = getattr(error, "strerror", None)
+    file = reason and (getattr(error, "filename2", None) or error.filename)  # the target of a move
+    return " ".join((f"{file}: {reason}" if file else str(error)).split())

@@ -22,7 +22,6 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
 from elsr_paddle.commands.enlarge_networks import weights_of
-from elsr_paddle.commands.shared import one_line
 from elsr_paddle.engines.choose import load_engine
 from elsr_paddle.enlarge.batch import plan_jobs
 from elsr_paddle.enlarge.outcome import Outcome
@@ -31,7 +30,7 @@ from elsr_paddle.enlarge.sizes import Target, Upscaler
 from elsr_paddle.enlarge.source import source_of
 from elsr_paddle.enlarge.suffixes import FORMATS
 from elsr_paddle.enlarge.video import transcode
-from elsr_paddle.errors import InputError
+from elsr_paddle.errors import InputError, one_line
 from elsr_paddle.files import VIDEO_SUFFIXES
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.resize import imresize
@@ -352,8 +351,7 @@ def _said(text):
 
 
 def _message(error):
-    text = "not enough memory for it" if isinstance(error, MemoryError) else one_line(error)
-    return gr.Error(html.escape(text), print_exception=False, duration=None)
+    return gr.Error(html.escape(one_line(error)), print_exception=False, duration=None)
 
 
 def _watched(run, progress, stop):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from elsr_paddle import __version__
-from elsr_paddle.errors import InputError
+from elsr_paddle.errors import InputError, one_line
 
 DATA = Path("data")
 DEMO = DATA / "demo"
@@ -44,13 +44,6 @@ def run(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
-
-
-def one_line(error: BaseException) -> str:
-    """What went wrong, and with which file, in one line."""
-    reason = getattr(error, "strerror", None)
-    file = reason and (getattr(error, "filename2", None) or error.filename)  # the target of a move
-    return " ".join((f"{file}: {reason}" if file else str(error)).split())
 
 
 def warn(text: str) -> None:

@@ -73,7 +73,7 @@ class HalideBackend:
 
 def compiles_at_every_start(trained):
     """Whether each process compiles the kernel anew, for want of a C compiler to keep it with."""
-    graph = raised(interleaved(_prepared(trained.graph)), 0.5)
+    graph = _picture_to_picture(trained.graph)
     return linker() is None and not is_cached(_key(graph, hl.get_host_target()))
 
 
@@ -108,7 +108,7 @@ def static_library(graph: Graph, target: str, prefix: Path, function: str) -> Li
     prefix : Path; gets the suffix .a (with Halide's runtime) and .h
     function : str, the name of the kernel in C
     """
-    graph = raised(interleaved(_prepared(graph)), 0.5)
+    graph = _picture_to_picture(graph)
     machine = hl.Target(target)
     kernel = Kernel(graph, machine)
     kernel.output.compile_to_static_library(str(prefix), kernel.arguments, function, machine)
@@ -118,6 +118,11 @@ def static_library(graph: Graph, target: str, prefix: Path, function: str) -> Li
 
 def _prepared(graph):
     return on_levels(at_lr(folded(graph)))
+
+
+def _picture_to_picture(graph):
+    """The graph as its kernel computes it: 0.5 rounds the levels, which are cut to whole ones."""
+    return raised(interleaved(_prepared(graph)), 0.5)
 
 
 def margin_pairs(graph: Graph) -> int:

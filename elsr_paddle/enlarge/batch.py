@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from elsr_paddle.enlarge.outcome import Outcome
 from elsr_paddle.enlarge.suffixes import CONTAINERS, FORMATS, READABLE
-from elsr_paddle.errors import InputError
+from elsr_paddle.errors import InputError, one_line
 from elsr_paddle.files import PIPE, VIDEO_SUFFIXES, natural_key
 
 if TYPE_CHECKING:
@@ -287,10 +287,4 @@ def tidy(job):
 
 def failed(job, error):
     """The Result of a job that an exception ended."""
-    return Result(job, "failed", error=_one_line(error))
-
-
-def _one_line(error):
-    if isinstance(error, MemoryError):
-        return "not enough memory for it"
-    return " ".join(str(error).split())
+    return Result(job, "failed", error=one_line(error))
