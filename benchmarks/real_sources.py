@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 from machine import about
+from skimage.data import astronaut, chelsea, coffee
 
 from elsr_paddle.data.degradations import Corrupted
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.candidates import load_candidates, upscalers
+from elsr_paddle.evaluation.figures import still_figure
+from elsr_paddle.evaluation.protocol import score
 from elsr_paddle.evaluation.real_sources import (
     DOWNSAMPLERS,
     FILMS,
     LANCZOS,
     PICTURES,
+    RULES,
     measure_clips,
     measure_pictures,
     methods_of,
@@ -30,10 +34,19 @@ from elsr_paddle.imaging.degrade import JPEG, Bicubic
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.resize import modcrop
 from elsr_paddle.video.read import read_frames
+from elsr_paddle.video.recode import Film
 
 PICTURE_SET = "B100"
 CLIP_FRAMES = 12  # of each clip, the first
 RINGING = {"B100, clean": Bicubic(), "B100, JPEG q 50": Corrupted(codec=JPEG(50))}
+# Photos that are drawn at x4: what happened to each, and the crop (top, left, height, width).
+DRAWN = {
+    astronaut: ("JPEG of quality 50", Corrupted(codec=JPEG(50)), (120, 90, 150, 150)),
+    chelsea: ("noise of 8", Corrupted(noise=8), (70, 120, 150, 150)),
+    coffee: ("a film of H.264 CRF 28", Corrupted(codec=Film("libx264", 28), in_time=True),
+             (150, 220, 150, 150)),
+}
+DRAWN_SCALE, DRAWN_BY = 4, ("elsr-l", "elsr-y-compressed", "elsr-l-compressed")
 
 
 def main(args):
@@ -53,6 +66,8 @@ def main(args):
         found = measure(stills, clips, methods, scale)
         figures[f"x{scale}"] = found
         sections += as_sections(found, list(methods), scale)
+        if scale == DRAWN_SCALE:
+            draw_photos(args.plots, methods)
     write_json(args.json, figures)
     print("\n\n".join(sections))
     return 0
@@ -88,6 +103,20 @@ def measure_ringing(stills, methods, scale):
                    for name, kind in RINGING.items()}}
     return {name: {method: ringing(lr, enlarge) for method, enlarge in methods.items()}
             for name, lr in pictures.items()}
+
+
+def draw_photos(folder, methods):
+    """Photos that are free to be shown, as bicubic and some networks give them."""
+    shown = [name for name in (BICUBIC, *DRAWN_BY) if name in methods]
+    for photo, (what, degradation, crop) in DRAWN.items():
+        hr = modcrop(photo(), DRAWN_SCALE)
+        lr = degradation(hr[None], DRAWN_SCALE)[0]
+        images = {name: methods[name](lr) for name in shown}
+        psnr_db = {name: score(hr, sr, RULES, scale=DRAWN_SCALE).psnr_db
+                   for name, sr in images.items()}
+        title = f"{photo.__name__}, {what}, x{DRAWN_SCALE}, PSNR on Y"
+        still_figure(folder / f"real_{photo.__name__}.png", title,
+                     {"LR": lr, **images, "HR": hr}, psnr_db, crop)
 
 
 def as_sections(found, methods, scale):

@@ -101,17 +101,19 @@ def test_lanczos_rings_more_than_bicubic_and_nearest_does_not():
     assert found[LANCZOS].greatest > found[BICUBIC].greatest > 0
 
 
-def test_the_benchmark_prints_a_table_for_every_kind_of_source(
+def test_the_benchmark_prints_a_table_for_every_kind_of_source_and_draws_photos(
         tmp_path, run_python, stills, save_nearest):
     for number in range(3):
         write_image(tmp_path / f"clips/pan/{number}.png", photo(number))
     save_nearest(tmp_path / "weights/elsr_x4.safetensors")
     done = run_python("-c", SCRIPT, "--real", "--benchmarks", tmp_path, "--weights",
                       tmp_path / "weights", "--clips", tmp_path / "clips", "--engine", "numpy",
-                      "--json", tmp_path / "real.json")  # fmt: skip
+                      "--json", tmp_path / "real.json", "--plots", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "real.json").read_text())["x4"]
     assert set(found) == {"pictures", "downsamplers", "films", "ringing"}
     for words in ("JPEG q 30", "noise 10", "linear, not antialiased", "H.264 CRF 28", "step edge"):
         assert f"| {words} " in done.stdout
     assert done.stdout.count("### ") == 5
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        "real_astronaut.png", "real_chelsea.png", "real_coffee.png"}
