@@ -12,14 +12,14 @@ from skimage.data import astronaut, chelsea, coffee
 from elsr_paddle.data.degradations import Corrupted
 from elsr_paddle.errors import InputError
 from elsr_paddle.evaluation.candidates import load_candidates, upscalers
-from elsr_paddle.evaluation.figures import still_figure
-from elsr_paddle.evaluation.protocol import score
+from elsr_paddle.evaluation.compare import evaluate_image
+from elsr_paddle.evaluation.figures import item_figure
+from elsr_paddle.evaluation.protocol import EvaluationOptions
 from elsr_paddle.evaluation.real_sources import (
     DOWNSAMPLERS,
     FILMS,
     LANCZOS,
     PICTURES,
-    RULES,
     measure_clips,
     measure_pictures,
     methods_of,
@@ -62,12 +62,13 @@ def main(args):
     figures, sections = {}, [about()]
     for scale in sorted({found.scale for found in candidates}):
         chosen = [found for found in candidates if found.scale == scale]
-        methods = methods_of(upscalers(chosen), scale)
+        networks = upscalers(chosen)
+        methods = methods_of(networks, scale)
         found = measure(stills, clips, methods, scale)
         figures[f"x{scale}"] = found
         sections += as_sections(found, list(methods), scale)
         if scale == DRAWN_SCALE:
-            draw_photos(args.plots, methods)
+            draw_photos(args.plots, networks)
     write_json(args.json, figures)
     print("\n\n".join(sections))
     return 0
@@ -105,18 +106,15 @@ def measure_ringing(stills, methods, scale):
             for name, lr in pictures.items()}
 
 
-def draw_photos(folder, methods):
+def draw_photos(folder, networks):
     """Photos that are free to be shown, as bicubic and some networks give them."""
-    shown = [name for name in (BICUBIC, *DRAWN_BY) if name in methods]
+    shown = {name: networks[name] for name in DRAWN_BY if name in networks}
     for photo, (what, degradation, crop) in DRAWN.items():
         hr = modcrop(photo(), DRAWN_SCALE)
         lr = degradation(hr[None], DRAWN_SCALE)[0]
-        images = {name: methods[name](lr) for name in shown}
-        psnr_db = {name: score(hr, sr, RULES, scale=DRAWN_SCALE).psnr_db
-                   for name, sr in images.items()}
+        item = evaluate_image(hr, shown, EvaluationOptions(DRAWN_SCALE), lr=lr)
         title = f"{photo.__name__}, {what}, x{DRAWN_SCALE}, PSNR on Y"
-        still_figure(folder / f"real_{photo.__name__}.png", title,
-                     {"LR": lr, **images, "HR": hr}, psnr_db, crop)
+        item_figure(folder / f"real_{photo.__name__}.png", title, item, crop)
 
 
 def as_sections(found, methods, scale):
