@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from elsr_paddle.evaluation.real_sources import (
     FILMS,
     LANCZOS,
     PICTURES,
+    as_enlarged,
     measure_clips,
     measure_pictures,
     methods_of,
@@ -62,13 +64,14 @@ def main(args):
     figures, sections = {}, [about()]
     for scale in sorted({found.scale for found in candidates}):
         chosen = [found for found in candidates if found.scale == scale]
-        networks = upscalers(chosen)
-        methods = methods_of(networks, scale)
-        found = measure(stills, clips, methods, scale)
+        methods = methods_of(upscalers(chosen), scale)
+        compressed = {found.name for found in chosen if found.trained.degradation == "compressed"}
+        methods_on = partial(as_enlarged, methods, compressed)
+        found = measure(stills, clips, methods_on, scale)
         figures[f"x{scale}"] = found
         sections += as_sections(found, list(methods), scale)
         if scale == DRAWN_SCALE:
-            draw_photos(args.plots, networks)
+            draw_photos(args.plots, methods_on)
     write_json(args.json, figures)
     print("\n\n".join(sections))
     return 0
@@ -81,35 +84,39 @@ def read_clips(folder):
     return [np.stack(list(islice(read_frames(path), CLIP_FRAMES))) for path in paths]
 
 
-def measure(stills, clips, methods, scale):
-    """Title of a table -> kind of source -> Measured, and the ringing."""
+def measure(stills, clips, methods_on, scale):
+    """Title of a table -> kind of source -> Measured, and the ringing.
+
+    `methods_on` gives the methods for a kind of source.
+    """
     found = {
-        "pictures": {name: measure_pictures(stills, methods, kind, scale)
+        "pictures": {name: measure_pictures(stills, methods_on(kind), kind, scale)
                      for name, kind in PICTURES.items()},
-        "downsamplers": {name: measure_pictures(stills, methods, kind, scale)
+        "downsamplers": {name: measure_pictures(stills, methods_on(kind), kind, scale)
                          for name, kind in DOWNSAMPLERS.items()},
-        "ringing": measure_ringing(stills, methods, scale),
+        "ringing": measure_ringing(stills, methods_on, scale),
     }
     if clips:
-        found["films"] = {name: measure_clips(clips, methods, kind, scale)
+        found["films"] = {name: measure_clips(clips, methods_on(kind), kind, scale)
                           for name, kind in FILMS.items()}
     return found
 
 
-def measure_ringing(stills, methods, scale):
+def measure_ringing(stills, methods_on, scale):
     """Picture or set -> method -> Ringing."""
     photos = [modcrop(read_image(still.path), scale) for still in stills]
-    pictures = {"step edge": [step_edge()],
-                **{name: [kind(hr[None], scale)[0] for hr in photos]
+    pictures = {"step edge": (None, [step_edge()]),
+                **{name: (kind, [kind(hr[None], scale)[0] for hr in photos])
                    for name, kind in RINGING.items()}}
-    return {name: {method: ringing(lr, enlarge) for method, enlarge in methods.items()}
-            for name, lr in pictures.items()}
+    return {name: {method: ringing(lr, enlarge) for method, enlarge in methods_on(kind).items()}
+            for name, (kind, lr) in pictures.items()}
 
 
-def draw_photos(folder, networks):
+def draw_photos(folder, methods_on):
     """Photos that are free to be shown, as bicubic and some networks give them."""
-    shown = {name: networks[name] for name in DRAWN_BY if name in networks}
     for photo, (what, degradation, crop) in DRAWN.items():
+        methods = methods_on(degradation)
+        shown = {name: methods[name] for name in DRAWN_BY if name in methods}
         hr = modcrop(photo(), DRAWN_SCALE)
         lr = degradation(hr[None], DRAWN_SCALE)[0]
         item = evaluate_image(hr, shown, EvaluationOptions(DRAWN_SCALE), lr=lr)

@@ -81,8 +81,9 @@ class NearestEngine:
 
     name, model_name, reason, fingerprint = "nearest", "nearest", "", "nearest"
 
-    def __init__(self, scale, channels, direct):
+    def __init__(self, scale, channels, direct, degradation="bicubic"):
         self.scale, self.channels, self.direct = scale, channels, direct
+        self.degradation = degradation
 
     def upscale(self, image):
         assert image.dtype == np.uint8
@@ -112,12 +113,13 @@ class NearestEngine:
 def nearest():
     """Makes an Upscaler of nearest neighbours: nearest(scale=2), nearest(size=(640, 480)).
 
-    With `direct` its engines turn RGB into planes of 4:2:0 themselves.
+    With `direct` its engines turn RGB into planes of 4:2:0 themselves. `degradation` is that of
+    their networks.
     """
 
-    def make(channels=3, max_pixels=2**24, direct=False, **target):
-        return Upscaler(lambda scale: NearestEngine(scale, channels, direct), (2, 3, 4),
-                        Target(**target), max_pixels)
+    def make(channels=3, max_pixels=2**24, direct=False, degradation="bicubic", **target):
+        return Upscaler(lambda scale: NearestEngine(scale, channels, direct, degradation),
+                        (2, 3, 4), Target(**target), max_pixels)
 
     return make
 

@@ -11,6 +11,7 @@ from elsr_paddle.evaluation.protocol import PROTOCOLS, flicker
 from elsr_paddle.evaluation.real_sources import (
     FILMS,
     LANCZOS,
+    as_enlarged,
     measure_clips,
     measure_pictures,
     methods_of,
@@ -22,6 +23,7 @@ from elsr_paddle.evaluation.results import BICUBIC
 from elsr_paddle.evaluation.stills import Still
 from elsr_paddle.imaging.degrade import JPEG, Bicubic
 from elsr_paddle.imaging.io import write_image
+from elsr_paddle.imaging.jpeg import deblocked
 
 SCRIPT = ("import runpy, sys; sys.path.insert(0, 'benchmarks'); "
           "runpy.run_path('benchmarks/quality.py', run_name='__main__')")  # fmt: skip
@@ -73,6 +75,16 @@ def test_gains_are_over_bicubic_and_pictures_below_it_are_counted(stills):
     assert found.steadier_db("nearest") is None
     clean = measure_pictures(stills, methods, Bicubic(), 4)
     assert np.mean(clean.psnr_db[BICUBIC]) > np.mean(found.psnr_db[BICUBIC]) + 0.5
+
+
+def test_networks_for_compressed_sources_take_a_jpeg_deblocked_and_others_as_it_is():
+    lr = JPEG(30)(photo()[None])[0]
+    methods = {"sturdy": nearest, "other": nearest}
+    found = as_enlarged(methods, {"sturdy"}, Corrupted(codec=JPEG(30)))
+    np.testing.assert_array_equal(found["sturdy"](lr), nearest(deblocked(lr, JPEG(30).steps)))
+    np.testing.assert_array_equal(found["other"](lr), nearest(lr))
+    for kind in (Bicubic(), FILMS["H.264 CRF 28"], None):
+        assert as_enlarged(methods, {"sturdy"}, kind) == methods
 
 
 def test_clips_have_their_flicker_and_a_worse_film_has_a_worse_picture():

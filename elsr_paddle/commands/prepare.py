@@ -34,7 +34,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--val-clips", nargs="+", metavar="CLIP",
         help="a number of clips, or their names (default: REDS' own, else a tenth)")
     add("--scale", dest="scales", type=int, nargs="+", metavar="S", help="default: 2 4")
-    add("--shrink", dest="shrinks", type=int, nargs="+", metavar="F", help="shrink HR by F first "
+    add("--shrink", dest="shrinks", type=float, nargs="+", metavar="F", help="shrink HR by F first "
         "(reduced REDS: 4); 1 2 takes it at its size and at half of it (default: 1)")
     add_options(parser, Recipe)
     add_options(parser, Job)

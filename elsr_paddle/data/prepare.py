@@ -232,7 +232,7 @@ def noise_seed(clip: Clip, frame: Frame) -> int:
 
 
 def frame_pairs(
-    frame: Frame, recipe: Recipe, shrink: int = 1, seed: int = 0
+    frame: Frame, recipe: Recipe, shrink: float = 1, seed: int = 0
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index of the scale, lr, hr) for every pair made of a frame.
 
@@ -242,7 +242,7 @@ def frame_pairs(
     ----------
     frame : clips.Frame
     recipe : Recipe
-    shrink : int, the frame is shrunk by it first.
+    shrink : float, the frame is shrunk by it first.
     seed : int, of the degradation's noise
 
     Raises
@@ -251,7 +251,7 @@ def frame_pairs(
     """
     hr = as_read = frame.read()
     if shrink > 1:
-        hr = imresize(modcrop(hr, shrink), scale=1 / shrink)
+        hr = imresize(hr, scale=1 / shrink)
     if recipe.saturation != 1:
         hr = with_saturation(hr, recipe.saturation)
     corners = _corners(hr, frame, recipe, shrink)
@@ -276,7 +276,7 @@ def _corners(hr, frame, recipe, shrink):
     corners = patch_corners(height, width, patch, step)
     if not corners:
         name = frame.image if isinstance(frame.image, Path) else f"frame {frame.number}"
-        name = name if shrink == 1 else f"{name} shrunk by {shrink}"
+        name = name if shrink == 1 else f"{name} shrunk by {shrink:g}"
         raise InputError(f"{name} is {width}x{height}, smaller than a patch of {patch}x{patch}")
     if recipe.min_detail <= 0:
         return corners

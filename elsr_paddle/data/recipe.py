@@ -19,8 +19,9 @@ class Recipe:
     scales : tuple of int, a file of pairs is written for each.
     degradation : str, a name in degradations.DEGRADATIONS
     every : int, every n-th frame of a clip is taken.
-    shrinks : tuple of int, HR frames are first shrunk by each; (1, 2) takes them at half their
-        size as well, which is sharper, (4,) gives the reduced REDS of ELSR-torch.
+    shrinks : tuple of float, HR frames are first shrunk by each; (1, 2) takes them at half their
+        size as well, which is sharper, (4,) gives the reduced REDS of ELSR-torch. Sizes between
+        show a network the same edges anew, so that it learns few photos less by heart.
     saturation : float, HR's colours are weakened to this share before LR is made; 0 makes them
         gray. An RGB network that begins on weak colours spends more of itself on luma.
     hr_patch : int or None, side of the HR patches that training frames are cut into, a multiple of
@@ -37,7 +38,7 @@ class Recipe:
     scales: tuple[int, ...] = (2, 4)
     degradation: str = option("bicubic", "how LR is made of HR", choices=tuple(DEGRADATIONS))
     every: int = option(1, "take only every K-th frame of a clip", minimum=1, metavar="K")
-    shrinks: tuple[int, ...] = (1,)
+    shrinks: tuple[float, ...] = (1,)
     saturation: float = option(1.0, "weaken HR's colours to this share first", minimum=0,
                                metavar="S")
     hr_patch: int | None = option(
@@ -59,7 +60,7 @@ class Recipe:
             raise InputError(f"expected an HR patch divisible by {shown} but got {patch}")
         if not self.shrinks or min(self.shrinks) < 1 or len(set(self.shrinks)) < len(self.shrinks):
             raise InputError("expected --shrink to name different numbers of 1 or more but got "
-                             f"{', '.join(map(str, self.shrinks)) or 'none'}")
+                             f"{', '.join(f'{shrink:g}' for shrink in self.shrinks) or 'none'}")
         if len(self.shrinks) > 1 and patch is None:
             raise InputError("expected --hr-patch beside several numbers of --shrink")
         if self.min_detail and patch is None:

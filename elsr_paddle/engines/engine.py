@@ -64,6 +64,7 @@ class Engine:
     Attributes
     ----------
     name, device, model_name, reason : str
+    degradation : str, how the LR images were made that the network is for
     fingerprint : str, of its weights
     scale : int
     channels : int, 3 for a network on RGB, 1 for one on luma
@@ -77,7 +78,7 @@ class Engine:
         self._radius = trained.graph.radius
         self.name, self.device = backend.name, backend.device
         self.scale, self.channels = trained.scale, trained.channels
-        self.model_name = trained.name
+        self.model_name, self.degradation = trained.name, trained.degradation
         self.fingerprint = fingerprint(trained.graph.arrays)
         self.reason = reason
         self.max_pixels, self._colour_space = max_pixels, colour_space

@@ -61,7 +61,8 @@ def upscale(
         logged.
     kind : str, what the source went through before, with other networks for each: "clean",
         "compressed" or "aliased" (shrunk without antialiasing). "auto" tells it from a file, and
-        takes pictures in memory for clean. Not beside a model.
+        takes pictures in memory for clean. Not beside a model. Networks for compressed sources
+        take a JPEG deblocked, see `imaging.jpeg`; of pictures in memory Pillow's alone tell that.
     engine : str, what runs the network, see `load_engine`
 
     Returns

@@ -20,6 +20,7 @@ from elsr_paddle.enlarge.saving import fitting, save, to_palette
 from elsr_paddle.enlarge.sizes import compare
 from elsr_paddle.enlarge.suffixes import ANIMATED
 from elsr_paddle.errors import InputError
+from elsr_paddle.imaging.jpeg import deblocked, luma_steps
 from elsr_paddle.imaging.resize import imresize
 
 _REACH = 4  # LR pixels that a network looks to each side
@@ -88,8 +89,8 @@ def upscale_image(picture, upscaler):
     """
     with _decoding():
         picture.load()
-        layers = _split(picture)
-    return _join(_upscale_layers(layers, upscaler, None))
+    taken = _deblocked(picture) if _deblocks(picture, upscaler) else picture
+    return _join(_upscale_layers(_split(taken), upscaler, None))
 
 
 @contextmanager
@@ -123,8 +124,9 @@ def _unreadable(error):
 
 def _upscale_still(picture, output, upscaler, layout, outcome, stop):
     suffix = Path(output).suffix.lower()
+    deblock = _deblocks(picture, upscaler)
     with _decoding():
-        upright = _decoded(picture, outcome)
+        upright = _decoded(picture, deblock, outcome)
         layers = _split(upright)
     layers = _upscale_layers(layers, upscaler, layout)
     kept = metadata_of(picture, layers.colour.shape[:2], outcome, tiff=suffix in (".tif", ".tiff"))
@@ -135,13 +137,25 @@ def _upscale_still(picture, output, upscaler, layout, outcome, stop):
     outcome.width, outcome.height, outcome.frames = *enlarged.size, 1
 
 
-def _decoded(picture, outcome):
-    """The whole picture, upright; with the alpha that a BMP may hide."""
+def _deblocks(picture, upscaler):
+    """Whether a picture comes from a JPEG, and goes through a network that saw such deblocked."""
+    return (luma_steps(picture) is not None and picture.mode in ("L", "RGB")
+            and upscaler.deblocks(picture.height, picture.width))
+
+
+def _deblocked(picture):
+    return Image.fromarray(deblocked(np.asarray(picture), luma_steps(picture)))
+
+
+def _decoded(picture, deblock, outcome):
+    """The whole picture, deblocked and upright; with the alpha that a BMP may hide."""
     deep_colour = picture.tile and "16" in str(picture.tile[0][3]) and picture.mode[:2] == "RGB"
     if deep_colour:
         outcome.warn("16 bits a channel were read as 8 (gray pictures keep their 16)")
     alpha = _spare_bytes(picture)
     picture.load()
+    if deblock:  # in place, for the turn is in the metadata, and the blocks lie as before it
+        picture.paste(_deblocked(picture))
     upright = turned_upright(picture)
     if alpha is not None:
         upright.putalpha(Image.fromarray(alpha))

@@ -110,6 +110,18 @@ class Upscaler:
                 self._engines[scale] = self._load(scale)
             return self._engines[scale]
 
+    def deblocks(self, height, width):
+        """Whether the network for pictures of `height` x `width` takes a JPEG deblocked.
+
+        Those for compressed sources do: they saw such pictures in training. See `imaging.jpeg`.
+
+        Raises
+        ------
+        InputError as `plan`.
+        """
+        scale = self.plan(height, width).network
+        return scale > 1 and self.engine(scale).degradation == "compressed"
+
     def upscale(self, image):
         """Bring a picture to its size.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -13,6 +12,7 @@ import numpy as np
 from elsr_paddle.errors import InputError
 from elsr_paddle.files import PIPE
 from elsr_paddle.imaging.aliasing import LOOKED_AT, aliasing
+from elsr_paddle.imaging.jpeg import luma_steps, quality_of
 
 # The first quality of JPEG, and the first bits a pixel of films of 640x480 by codec, from which the
 # networks for clean sources restore more (docs/real-sources.md); FFmpeg's names of decoders.
@@ -24,9 +24,6 @@ LOSSLESS = frozenset({"apng", "bmp", "ffv1", "ffvhuff", "gif", "huffyuv", "magic
                       "png", "qtrle", "rawvideo", "tiff", "utvideo", "v210", "v410"})
 _USUAL_PIXELS = 640 * 480
 _OTHER_CODECS = 0.4  # bits a pixel from which a film of another codec counts as clean
-
-# The sum of the luma table of Annex K of the JPEG standard (ITU-T T.81), which is quality 50.
-_SUM_AT_50 = 3688
 
 # Pillow's modes whose pixels are looked at. A palette may be dithered, which looks like aliasing.
 _PLAIN = frozenset({"L", "LA", "RGB", "RGBA"})
@@ -79,9 +76,9 @@ def _of_picture(path):
 
 
 def _by_header(picture, path):
-    kind, tables = picture.format or "", getattr(picture, "quantization", None)
-    if tables:
-        quality = jpeg_quality(tables)
+    kind, steps = picture.format or "", luma_steps(picture)
+    if steps:
+        quality = quality_of(steps)
         compressed = quality < CLEAN_QUALITY
         return Source("compressed" if compressed else "clean", f"JPEG of quality {quality}")
     if kind == "WEBP" and b"VP8L" not in Path(path).read_bytes()[:4096]:
@@ -104,21 +101,6 @@ def _by_pixels(found, lumas):
     """A source that is clean by its header, unless most of its pictures look aliased."""
     aliased = lumas and median(map(aliasing, lumas)) > 0
     return Source("aliased", f"{found.reason}; {_NO_FILTER}") if aliased else found
-
-
-def jpeg_quality(tables: Mapping[int, list[int]]) -> int:
-    """The quality, 1 to 100 as libjpeg counts, whose luma table comes nearest to a file's.
-
-    Below 20 it is told too high, since steps end at 255.
-
-    Parameters
-    ----------
-    tables : mapping, number -> 64 quantisation steps, as Pillow's `quantization`; the first is that
-        of luma.
-    """
-    percent = 100 * sum(tables[min(tables)]) / _SUM_AT_50
-    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
-    return min(max(round(quality), 1), 100)
 
 
 def _of_film(path):

@@ -6,8 +6,9 @@ image (h, w, 3) -> uint8 image (scale * h, scale * w, 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from elsr_paddle.imaging.degrade import (
     OpenCVCubic,
 )
 from elsr_paddle.imaging.io import is_gray_file, read_image
+from elsr_paddle.imaging.jpeg import deblocked
 from elsr_paddle.imaging.luma import rgb_to_luma
 from elsr_paddle.imaging.resize import imresize, modcrop
 from elsr_paddle.video.recode import Film
@@ -94,6 +96,29 @@ def methods_of(networks: dict[str, Method], scale: int) -> dict[str, Method]:
     """Bicubic, Lanczos and the networks, by their names."""
     return {BICUBIC: lambda lr: imresize(lr, scale=scale),
             LANCZOS: lambda lr: _lanczos(lr, scale), **networks}
+
+
+def as_enlarged(
+    methods: dict[str, Method], compressed: Collection[str], degradation: Degradation | None
+) -> dict[str, Method]:
+    """The methods, those of some networks with what `elsr` does to a source of a kind before them.
+
+    Parameters
+    ----------
+    methods : as of `methods_of`
+    compressed : collection of str, names of the networks for compressed sources; these take a JPEG
+        as `imaging.jpeg.deblocked` leaves it.
+    degradation : Degradation, the kind of source, or None for one without a codec
+    """
+    codec = getattr(degradation, "codec", None)
+    if not isinstance(codec, JPEG):
+        return methods
+    return {name: partial(_deblock_first, enlarge, codec.steps) if name in compressed else enlarge
+            for name, enlarge in methods.items()}
+
+
+def _deblock_first(enlarge, steps, lr):
+    return enlarge(deblocked(lr, steps))
 
 
 def _lanczos(lr, scale):

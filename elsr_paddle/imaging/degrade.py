@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from elsr_paddle.errors import needs
+from elsr_paddle.imaging.jpeg import deblocked, luma_steps
 from elsr_paddle.imaging.resize import apply, imresize, opencv_cubic, weights
 
 
@@ -125,18 +126,28 @@ class JPEG:
     Attributes
     ----------
     quality : int, 1 to 95, as libjpeg counts; colour is kept at half the resolution, as usual.
+    deblock : bool, whether the reader weakens the artefacts, as `jpeg.deblocked` does
     """
 
     quality: int
+    deblock: bool = False
 
     def __call__(self, clip: np.ndarray) -> np.ndarray:
         """uint8 (T, H, W, ...) -> the same, as decoded."""
-        return np.stack([self._through_file(frame) for frame in clip])
+        decoded = [np.array(self._file_of(frame)) for frame in clip]
+        if self.deblock:
+            decoded = [deblocked(frame, self.steps) for frame in decoded]
+        return np.stack(decoded)
 
-    def _through_file(self, frame):
+    @property
+    def steps(self) -> list[int]:
+        """The 64 quantisation steps of luma, row by row."""
+        return luma_steps(self._file_of(np.zeros((8, 8), np.uint8)))
+
+    def _file_of(self, frame):
         memory = io.BytesIO()
         Image.fromarray(frame).save(memory, "jpeg", quality=self.quality)
-        return np.array(Image.open(memory))
+        return Image.open(memory)
 
 
 def blurred(image: np.ndarray, deviation: float) -> np.ndarray:
