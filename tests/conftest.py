@@ -91,20 +91,14 @@ class NearestEngine:
 
     upscale_plane = upscale
 
-    def yuv420(self, matrix, left):
-        """As `Engine.yuv420`, by the book: every pixel converted, chroma taken or averaged."""
-        if self.scale % 2 or self.channels == 1 or not self.direct:
+    def luma(self, weights):
+        """As `Engine.luma`, by the book."""
+        if self.channels == 1 or not self.direct:
             return None
 
         def run(image):
-            planes = np.einsum("pc,hwc->phw", matrix[:, :3], self.upscale(image))
-            planes = planes + matrix[:, 3, None, None]
-            rows = (planes[:, 0::2] + planes[:, 1::2]) / 2
-            chroma = rows[:, :, 0::2] if left else (rows[:, :, 0::2] + rows[:, :, 1::2]) / 2
-            height, width, half = *image.shape[:2], self.scale // 2
-            chroma = chroma[1:].reshape(2, height, half, width, half).transpose(1, 2, 3, 0, 4)
-            parts = [planes[0].reshape(height, self.scale, -1), chroma.reshape(height, half, -1)]
-            return np.rint(np.concatenate(parts, axis=1)).clip(0, 255).astype(np.uint8)
+            plane = self.upscale(image) @ weights[:3] + weights[3]
+            return np.rint(plane).clip(0, 255).astype(np.uint8)
 
         return run
 
@@ -113,8 +107,8 @@ class NearestEngine:
 def nearest():
     """Makes an Upscaler of nearest neighbours: nearest(scale=2), nearest(size=(640, 480)).
 
-    With `direct` its engines turn RGB into planes of 4:2:0 themselves. `degradation` is that of
-    their networks.
+    With `direct` its engines turn RGB into luma themselves. `degradation` is that of their
+    networks.
     """
 
     def make(channels=3, max_pixels=2**24, direct=False, degradation="bicubic", **target):

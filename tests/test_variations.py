@@ -53,7 +53,7 @@ def test_a_self_ensemble_turns_with_the_picture(trained, noise):
 def test_a_self_ensemble_of_a_luma_network_leaves_the_planes_of_video_to_luma(trained, noise):
     engine = numpy_engine(trained("elsr-y", scale=2), self_ensemble=True)
     assert engine.upscale_plane(noise(5, 6, 1)[..., 0]).shape == (10, 12)
-    assert engine.yuv420(np.zeros((3, 4)), True) is None
+    assert engine.luma(np.zeros(4)) is None
 
 
 def test_two_passes_are_the_network_on_its_own_picture(trained, noise):

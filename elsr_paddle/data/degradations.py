@@ -128,8 +128,6 @@ class Compressed(Degradation):
     blur : float, largest standard deviation in LR pixels, of a share of `blur_share`
     clean, noisy, jpeg, h264 : float, shares; the rest goes through HEVC.
     grainy : float, share of what goes through a codec that has noise before it
-    deblock : float, share of JPEG whose artefacts are weakened by `imaging.jpeg.deblocked`, as
-        `elsr` does it; the rest are pictures that were a JPEG before, and do not tell.
     noise : float, largest standard deviation in levels
     quality : (least, most) of JPEG
     crf : (least, most) of H.264 and HEVC
@@ -139,15 +137,14 @@ class Compressed(Degradation):
         (0.80, Bicubic()), (0.10, Lanczos()), (0.10, OpenCV("INTER_AREA"))))
     blur: float = 0.5
     blur_share: float = 0.05
-    clean: float = 0.24
-    noisy: float = 0.12
+    clean: float = 0.18
+    noisy: float = 0.10
     grainy: float = 0.05
-    jpeg: float = 0.24
-    deblock: float = 0.8
+    jpeg: float = 0.34
     h264: float = 0.22
     noise: float = 12.0
     quality: tuple[int, int] = (25, 92)
-    crf: tuple[int, int] = (18, 35)
+    crf: tuple[int, int] = (18, 36)
 
     def __call__(self, clip, scale, seed=0):
         return self.drawn(seed)(clip, scale, seed)
@@ -166,12 +163,12 @@ class Compressed(Degradation):
             return Corrupted(shrink, blur)
         if kind == "noisy":
             return Corrupted(shrink, blur, noise)
-        codec = (JPEG(quality, rng.random() < self.deblock) if kind == "jpeg"
-                 else _film(kind, crf))
-        return Corrupted(shrink, blur, grainy * noise, codec, kind != "jpeg")
+        return Corrupted(shrink, blur, grainy * noise, _codec(kind, quality, crf), kind != "jpeg")
 
 
-def _film(kind, crf):
+def _codec(kind, quality, crf):
+    if kind == "jpeg":
+        return JPEG(quality)
     from elsr_paddle.video.recode import Film  # and with it PyAV, for which no other pair waits
 
     return Film({"h264": "libx264", "hevc": "libx265"}[kind], crf)

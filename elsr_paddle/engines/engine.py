@@ -55,7 +55,7 @@ class Engine:
     ----------
     backend : object with `name`, `device`, `tile_pixels` (LR pixels it takes at once) and
         `run(image)`: C-contiguous uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels). It
-        may have an `upscale_by_luma` and a `yuv420` of its own, see `imaging.luma` and below.
+        may have an `upscale_by_luma` and a `luma` of its own, see `imaging.luma` and below.
     trained : Trained, what the backend runs
     reason : str, one line on why this backend was taken
     max_pixels : int, largest output in pixels
@@ -128,22 +128,19 @@ class Engine:
         plane = self._checked(plane, "(H, W)", plane.ndim == 2)
         return self._run(plane[:, :, None])[:, :, 0]
 
-    def yuv420(self, matrix, left):
-        """The same network straight to the planes of 4:2:0 video, for backends that know how.
+    def luma(self, weights):
+        """The luma alone of a network on RGB, for backends that know how.
 
         Parameters
         ----------
-        matrix : float array (3, 4), 8-bit (R, G, B, 1) -> (Y, Cb, Cr)
-        left : bool, whether chroma samples lie at the left of their 2x2 pixels, or in the middle
+        weights : float array (4,), of (R, G, B, 1) in 8-bit levels
 
         Returns
         -------
-        callable, or None: uint8 RGB (H, W, 3) -> uint8 (H, 3 * scale / 2, scale * W). What a row
-        of the picture becomes: `scale` rows of Y, then scale / 2 rows in which, for each pixel of
-        the picture, scale / 2 values of Cb are followed by as many of Cr.
+        callable, or None: uint8 RGB (H, W, 3) -> uint8 (scale*H, scale*W)
         """
-        make = getattr(self._backend, "yuv420", None)
-        run = make(matrix, left) if make else None
+        make = getattr(self._backend, "luma", None)
+        run = make(weights) if make else None
         if run is None:
             return None
         return lambda image: run(self._checked(image, "(H, W, 3)", image.ndim == 3))

@@ -16,7 +16,7 @@ from elsr_paddle.engines.halide_buffer import Buffer, check, load_functions
 from elsr_paddle.engines.halide_cache import cached_library, is_cached, linker
 from elsr_paddle.errors import needs
 from elsr_paddle.networks.graph import Graph
-from elsr_paddle.networks.rewrites import at_lr, folded, interleaved, on_levels, raised, yuv420
+from elsr_paddle.networks.rewrites import at_lr, folded, interleaved, luma_alone, on_levels, raised
 
 hl = needs("halide")
 
@@ -57,13 +57,18 @@ class HalideBackend:
         rows = self._picture.run(image).reshape(self._scale * height, -1, self._channels)
         return rows[:, : self._scale * width]
 
-    def yuv420(self, matrix, left):
-        """As `Engine.yuv420`; None too where every process would compile a second kernel anew."""
-        graph = yuv420(self._graph, matrix, left)
+    def luma(self, weights):
+        """As `Engine.luma`; None too where every process would compile a second kernel anew."""
+        graph = luma_alone(self._graph, weights)
         if graph is None or self.note == IN_MEMORY:
             return None
-        planes = _Program(graph, self._threads)
-        return lambda image: planes.run(image)[:, :, : self._scale * image.shape[1]]
+        plane = _Program(graph, self._threads)
+
+        def run(image):
+            rows = plane.run(image).reshape(self._scale * len(image), -1)
+            return rows[:, : self._scale * image.shape[1]]
+
+        return run
 
     @cached_property
     def upscale_by_luma(self):

@@ -440,16 +440,12 @@ def _beside(graph, block):
 
 def _rows(graph):
     """Output rows that a row of the picture becomes."""
-    return graph.scale * 3 // 2 if _makes_planes(graph) else graph.scale
+    return graph.scale
 
 
 def _row_values(graph):
     """Values that a pixel of the picture contributes to each of them."""
-    return graph.scale * (1 if _makes_planes(graph) else graph.channels)
-
-
-def _makes_planes(graph):
-    return isinstance(graph.nodes[-1].op, ops.Planes420)
+    return graph.scale * graph.widths[-1]
 
 
 def _func(name, value):

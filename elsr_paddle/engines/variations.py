@@ -48,6 +48,7 @@ class Passes:
         self._engine, self._count = engine, count
         self.name, self.device, self.model_name = engine.name, engine.device, engine.model_name
         self.reason, self.channels = engine.reason, engine.channels
+        self.degradation = engine.degradation
         self.max_pixels = engine.max_pixels
         self.fingerprint = f"{engine.fingerprint}-{count}"
         self.scale = engine.scale**count
@@ -60,7 +61,7 @@ class Passes:
         """As `Engine.upscale_plane`."""
         return self._repeated(self._engine.upscale_plane, plane)
 
-    def yuv420(self, matrix, left):
+    def luma(self, weights):
         """None: there is RGB between the passes."""
         return
 

@@ -14,7 +14,6 @@ from elsr_paddle.video.colour import (
     HDR_TRANSFERS,
     Converter,
     colour_of,
-    frame_of_rows,
     has_alpha,
     planes_of,
     turn_filters,
@@ -128,16 +127,17 @@ class Frames:
             if self._ten_bits:
                 run = functools.partial(_upscale_ten_bits, run)
             return functools.partial(self._by_luma, run)
+        run = engine.upscale
         if deep:
-            run = functools.partial(upscale_deep, engine.upscale, passes=_DEEP_PASSES)
+            run = functools.partial(upscale_deep, run, passes=_DEEP_PASSES)
+        if self.format in PACKED:
             return functools.partial(self._by_rgb, run)
-        # With the conversion to 4:2:0 in its last layer it has half the outputs, and a pass over
-        # RGB frames is saved: together a third of the time that is not the encoder's.
-        run = self.format == _SHALLOW and engine.yuv420(self.colour.from_rgb(),
-                                                        self._from.sits_left(first))
-        if run:
-            return functools.partial(self._by_rows, run)
-        return functools.partial(self._by_rgb, engine.upscale)
+        # The chroma planes are bicubic's here too: those of a network on RGB are worse, as the
+        # colours of a film have half its resolution.
+        luma = None if deep or self._ten_bits else engine.luma(self.colour.from_rgb()[0])
+        if luma:
+            return functools.partial(self._by_luma_of_rgb, luma)
+        return functools.partial(self._by_rgb_and_bicubic, run)
 
     @property
     def scale(self):
@@ -188,15 +188,28 @@ class Frames:
         image = self._trimmed(run(self._to.to_rgb(frame)))
         return self._from.from_rgb(image, frame, self._width, self._height, self.format)
 
-    def _by_rows(self, run, frame):
-        """Through a network that gives the planes themselves, see `Engine.yuv420`."""
-        return self._fitted(frame_of_rows(run(self._to.to_rgb(frame)), self._scale))
+    def _by_rgb_and_bicubic(self, run, frame):
+        """Through a network that gives RGB, of which luma is taken; bicubic for the chroma planes.
+        """
+        result = self._by_rgb(run, frame)
+        bicubic = self._by_bicubic(frame)
+        for ours, theirs in zip(planes_of(result)[1:], planes_of(bicubic)[1:]):
+            ours[:] = theirs
+        return result
+
+    def _by_luma_of_rgb(self, run, frame):
+        """Through the luma of a network on RGB, see `Engine.luma`; bicubic for the chroma planes.
+        """
+        return self._with_luma(run(self._to.to_rgb(frame)), frame)
 
     def _by_luma(self, run, frame):
         """Through a network on luma; bicubic for the chroma planes."""
         if frame.format.name != self.format:
             frame = self._to.resized(frame, frame.width, frame.height, self.format)
-        luma = self._trimmed(run(planes_of(frame)[0]))
+        return self._with_luma(run(planes_of(frame)[0]), frame)
+
+    def _with_luma(self, luma, frame):
+        luma = self._trimmed(luma)
         result = self._from.resized(frame, *luma.shape[::-1], self.format)
         planes_of(result)[0][:] = luma
         return self._fitted(result)

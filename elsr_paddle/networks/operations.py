@@ -435,22 +435,6 @@ def shuffle(features, scale):
     return blocks.transpose(0, 3, 1, 4, 2).reshape(-1, scale * height, scale * width)
 
 
-@dataclass(frozen=True)
-class Planes420(Operation):
-    """Rows of 4:2:0 video instead of RGB; comes last. The channels before it, in this order:
-
-    s rows of s values of Y, the square that an LR pixel becomes; then s/2 rows of s/2 values of Cb
-    and s/2 of Cr. Made by `rewrites.yuv420` alone.
-    """
-
-    scale: int
-    title: ClassVar[str] = "planes of 4:2:0"
-
-    @property
-    def enlarges(self):
-        return self.scale
-
-
 class GlobalPool(Operation):
     """The mean of each channel over the whole picture: (C, H, W) -> (C, 1, 1)."""
 

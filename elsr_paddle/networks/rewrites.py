@@ -295,7 +295,7 @@ def raised(graph: Graph, amount: float) -> Graph:
 
     Engines whose cast to bytes cuts off round so, at no cost.
     """
-    ends_in_shuffle = isinstance(graph.nodes[-1].op, (ops.PixelShuffle, ops.Planes420))
+    ends_in_shuffle = isinstance(graph.nodes[-1].op, ops.PixelShuffle)
     index = graph.nodes[-1].sources[0] if ends_in_shuffle else len(graph.nodes) - 1
     wanted = index
     while isinstance(graph.nodes[index].op, ops.Add):
@@ -320,45 +320,31 @@ def _raised_behind(graph, index, amount):
     return draft.graph()
 
 
-def yuv420(graph: Graph, matrix: np.ndarray, left: bool) -> Graph | None:
-    """With 4:2:0 planes as output, at half the cost of the last convolution.
+def luma_alone(graph: Graph, weights: np.ndarray) -> Graph | None:
+    """With the luma of the picture as output, at a third of the cost of the last convolution.
 
-    Conversion and the mean of four pixels are linear, as the last convolution is, so they go into
-    its arrays. What RGB would clip is kept, as YUV has room for it.
+    Luma is linear in RGB, as the last convolution is in its input, so it goes into its arrays. What
+    RGB would clip is kept, as luma has room for it.
 
     Parameters
     ----------
-    graph : Graph, at the picture's resolution, on levels
-    matrix : float array (3, 4), (R, G, B, 1) -> (Y, Cb, Cr), in levels
-    left : bool; a chroma sample lies at the left pixels of its 2x2 and is their mean (the enlarged
-        colour is smooth enough to be sampled), or in the middle, and of all four.
+    graph : Graph on levels
+    weights : float array (4,), of (R, G, B, 1) in levels
 
     Returns
     -------
-    Graph, or None if the scale is odd or the network not one on RGB that ends in a convolution and
-    a pixel shuffle
+    Graph, or None if the network is not one on RGB that ends in a convolution and a pixel shuffle
     """
-    scale, tail = graph.scale, graph.nodes[-1].sources[0]
+    last, tail = graph.nodes[-1], graph.nodes[-1].sources[0]
     op = graph.nodes[tail].op
-    if graph.channels != 3 or scale % 2 or not isinstance(op, ops.Conv):
+    if graph.widths[-1] != 3 or not (isinstance(last.op, ops.PixelShuffle)
+                                     and isinstance(op, ops.Conv)):
         return None
     kernel, bias = (graph.arrays[name] for name in op.parameters())
-    values = _planes(np.concatenate([kernel.reshape(len(bias), -1), bias[:, None]], axis=1),
-                     matrix, scale, left)
-    smaller = replace(op, outputs=len(values))
+    kernel, bias = (np.tensordot(weights[:3], array.reshape(3, len(bias) // 3, *array.shape[1:]), 1)
+                    for array in (kernel, bias))
     nodes = list(graph.nodes)
-    nodes[tail], nodes[-1] = Node(smaller, nodes[tail].sources), Node(ops.Planes420(scale), (tail,))
-    arrays = {**graph.arrays, op.weight: values[:, :-1].reshape(-1, *kernel.shape[1:]),
-              op.bias: values[:, -1]}
+    nodes[tail] = Node(replace(op, outputs=len(bias)), nodes[tail].sources)
+    arrays = {**graph.arrays, op.weight: kernel.astype(np.float32),
+              op.bias: (bias + weights[3]).astype(np.float32)}
     return Graph(tuple(nodes), arrays)
-
-
-def _planes(values, matrix, scale, left):
-    """Arrays of the last convolution (3 * s * s, weights and bias) -> those of Y, Cb and Cr."""
-    planes = np.tensordot(matrix[:, :3], values.reshape(3, scale, scale, -1), 1)
-    planes[..., -1] += matrix[:, 3, None, None]
-    rows = (planes[1:, 0::2] + planes[1:, 1::2]) / 2
-    chroma = rows[:, :, 0::2] if left else (rows[:, :, 0::2] + rows[:, :, 1::2]) / 2
-    chroma = chroma.transpose(1, 0, 2, 3)  # (s/2 rows, Cb and Cr, s/2, weights)
-    return np.concatenate([planes[0].reshape(scale**2, -1),
-                           chroma.reshape(scale**2 // 2, -1)]).astype(np.float32)

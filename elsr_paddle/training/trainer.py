@@ -45,9 +45,6 @@ class Trainer:
         self.model = PaddleNetwork(run.network, run.stage.expansion, run.stage.block,
                                    run.stage.scales if run.stage.in_turn else ())
         self._average = PaddleNetwork(run.network) if run.stage.ema_decay else None
-        self._optimizer = paddle.optimizer.Adam(
-            run.stage.learning_rate, parameters=self.model.parameters()
-        )
         self._scaler = paddle.amp.GradScaler(enable=run.amp)
         self._amp = run.amp
         parallel = paddle.distributed.get_world_size() > 1
@@ -55,6 +52,11 @@ class Trainer:
         self._forward = paddle.DataParallel(
             self.model, find_unused_parameters=bool(run.stage.in_turn)) if parallel else self.model
         self._compiled, note = compiled_gradients(run, self.model)
+        # All tensors in one call where each has a gradient in every step: the call is what takes
+        # time. With scales in turn some have none.
+        self._optimizer = paddle.optimizer.Adam(
+            run.stage.learning_rate, parameters=self.model.parameters(),
+            use_multi_tensor=self._compiled is not None)
         self.kernels = "halide" if self._compiled else "paddle"
         log.info("kernels: %s (%s)", self.kernels, note)
         self._fast_average = Average(self._average) if self._average and self._compiled else None

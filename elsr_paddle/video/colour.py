@@ -234,26 +234,6 @@ def planes_of(frame):
     return views
 
 
-def frame_of_rows(rows, scale):
-    """Frame of 4:2:0 video from rows as `Engine.yuv420` makes them.
-
-    Parameters
-    ----------
-    rows : uint8 array, shape (H, 3 * scale / 2, scale * W)
-    scale : int, even
-    """
-    height, _, width = rows.shape
-    frame = av.VideoFrame(width, scale * height, "yuv420p")
-    luma, *chroma = (np.frombuffer(plane, np.uint8).reshape(height, -1, plane.line_size)
-                     for plane in frame.planes)
-    luma[:, :, :width] = rows[:, :scale]
-    # scale / 2 bytes of Cb, as many of Cr, and so on: taken at once, as a number of that size.
-    pairs = rows[:, scale:].view(f"u{scale // 2}")
-    for first, plane in enumerate(chroma):
-        plane[:, :, :width // 2].view(pairs.dtype)[:] = pairs[:, :, first::2]
-    return frame
-
-
 class Filter:
     """A chain of libavfilter between decoder and network: deinterlacing, turning.
 
