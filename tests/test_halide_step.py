@@ -74,6 +74,8 @@ CASES = {  # network, channels, batch, height, width, loss
     "activations": (all_activations, 3, 4, 16, 33, "charbonnier"),
     "branches": (branches, 1, 5, 5, 18, "l2"),
     "tiny": (tiny, 1, 4, 6, 6, "l2"),
+    "psnr": (elsr_y, 1, 6, 12, 20, "psnr"),
+    "psnr of rgb": (rgb_with_all_kernels, 3, 3, 13, 7, "psnr"),
     "residual": (residual_of_the_input, 3, 2, 9, 12, "l1"),
 }
 

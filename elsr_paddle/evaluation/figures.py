@@ -65,7 +65,10 @@ def losses_figure(path: str | Path, runs: dict[int | str, Sequence[dict]]) -> No
 
 
 def _draw_loss(axis, metrics):
-    """The losses as they came, pale, and their running mean; logarithmic, for they fall by far."""
+    """The losses as they came, pale, and their running mean.
+
+    Logarithmic, for they fall by far, unless they are decibels.
+    """
     points = [(line["step"], line["loss"]) for line in metrics if line.get("loss") is not None]
     if not points:
         return
@@ -74,7 +77,7 @@ def _draw_loss(axis, metrics):
     window = max(1, len(losses) // 25)
     means = np.convolve(losses, np.full(window, 1 / window), mode="valid")
     axis.plot(steps[window - 1 :], means, color=SR_COLOUR, linewidth=1.6)
-    axis.set_yscale("log")
+    axis.set_yscale("log" if losses.min() > 0 else "linear")
     axis.yaxis.set_major_formatter("{x:.4g}")
     axis.yaxis.set_minor_formatter("{x:.4g}")
     axis.grid(alpha=0.3, which="both")

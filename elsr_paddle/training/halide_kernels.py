@@ -343,7 +343,8 @@ class Loss:
     as well: the gradient and the loss.
     """
 
-    NAMES: ClassVar[tuple[str, ...]] = ("l1", "l2", "charbonnier")
+    # Of "psnr" the squares, from which each image's gradient is made when their sum is known.
+    NAMES: ClassVar[tuple[str, ...]] = ("l1", "l2", "charbonnier", "psnr")
 
     name: str
     channels: int
@@ -417,7 +418,7 @@ class Conversion:
 
 def _loss(name, error):
     """(loss, its derivative) of one value."""
-    if name == "l2":
+    if name in ("l2", "psnr"):
         return error * error, 2 * error
     if name == "l1":
         sign = hl.select(error > 0, hl.f32(1), hl.select(error < 0, hl.f32(-1), hl.f32(0)))

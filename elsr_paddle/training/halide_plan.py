@@ -83,7 +83,7 @@ class Plan:
     Parameters
     ----------
     graph : Graph
-    loss : "l1", "l2" or "charbonnier"
+    loss : a name in `Loss.NAMES`
     batch, height, width : int, of the LR patches
     machine : Machine
 

@@ -8,6 +8,7 @@ its own, which are added in order, so the bits do not depend on the number of th
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ hl = needs("halide")
 from elsr_paddle.training.halide_kernels import Conversion, Machine  # noqa: E402 - need Halide
 from elsr_paddle.training.halide_library import Library  # noqa: E402
 from elsr_paddle.training.halide_plan import Plan  # noqa: E402
+from elsr_paddle.training.losses import PSNR  # noqa: E402
 
 GROUP_BYTES = 4_200_000  # of the memory of the images taken together: about twice the cache
 GROUPS = 4  # at least, where the batch is large enough: work for as many threads
@@ -33,7 +35,7 @@ class HalideStep:
     ----------
     graph : Graph of the network
     batch, height, width : int, LR patches of a step and their size
-    loss : "l1", "l2" or "charbonnier", a mean over all values
+    loss : a name in `halide_kernels.Loss.NAMES`
     threads : int, at most; the bits do not depend on it.
 
     Attributes
@@ -58,6 +60,7 @@ class HalideStep:
         self.parameters = plan.parameters
         self._group = _group_size(plan, batch)
         groups = batch // self._group
+        after_loss = partial(_to_psnr, batch) if loss == "psnr" else None
         self.threads = max(1, min(threads, groups))
         self._given = {name: np.zeros(shape, np.float32) for name, shape in plan.parameters.items()}
         self._sums, views = _flat(plan.sums, groups)
@@ -65,7 +68,7 @@ class HalideStep:
         self._groups = [
             _Group(plan, library, memories[index % self.threads],
                    {"parameter": self._given,
-                    "sum": {name: view[index] for name, view in views.items()}})
+                    "sum": {name: view[index] for name, view in views.items()}}, after_loss)
             for index in range(groups)
         ]
         self._lr_shape = (batch, plan.channels, height, width)
@@ -216,10 +219,12 @@ class _Group:
     library : Library
     memory : _Memory
     arrays : dict of "parameter" and "sum" -> name -> array, what the calls read and write besides
+    after_loss : callable or None, changes the gradients and losses of the images' values, an array
+        (images, 2, values of an LR pixel, H, W), before they are passed back.
     """
 
-    def __init__(self, plan, library, memory, arrays):
-        self._memory = memory
+    def __init__(self, plan, library, memory, arrays, after_loss):
+        self._memory, self._after_loss = memory, after_loss
         self._lr = memory.plane.rows_of(memory.plane.computed(memory.lr))
         self._calls = []
         for call in plan.calls:
@@ -237,6 +242,16 @@ class _Group:
         self._loss.replace(self._hr_index, hr)
         for call in self._calls:
             call()
+            if call is self._loss and self._after_loss:
+                self._after_loss(self._memory.array(("losses",)))
+
+
+def _to_psnr(batch, losses):
+    """From squares, divided by all values of a batch, to `losses.PSNR`, image by image."""
+    for gradient, squares in losses:
+        square = float(squares.sum(dtype=np.float64)) * batch + PSNR().epsilon
+        gradient *= np.float32(10 / np.log(10) / square)
+        squares[...] = 10 * np.log10(square) / (batch * squares.size)
 
 
 def _group_size(plan, batch):

@@ -48,6 +48,22 @@ class Charbonnier:
 
 
 @dataclass(frozen=True)
+class PSNR:
+    """Mean over the patches of -PSNR in dB: a patch counts by its own error, smooth or detailed.
+
+    With L2 the most detailed patches of a batch make most of the gradient, while what is reported
+    is a mean of PSNR. Source: HINet (arXiv 2105.06086).
+    """
+
+    epsilon: float = 1e-5  # added to a patch's mean square, so that a flat one does not rule
+
+    def __call__(self, sr: Any, hr: Any) -> Any:
+        """As `L1`."""
+        square = (sr - hr).square().mean([1, 2, 3]) + self.epsilon  # (N,)
+        return 10 * square.log10().mean()
+
+
+@dataclass(frozen=True)
 class Perceptual:
     """Mean absolute difference of features of VGG19 (arXiv 1603.08155, 1809.00219).
 
@@ -90,7 +106,8 @@ class WeightedSum:
 
 # name -> loss
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
-    "l1": L1(), "l2": L2(), "charbonnier": Charbonnier(), "perceptual": Perceptual()}
+    "l1": L1(), "l2": L2(), "charbonnier": Charbonnier(), "psnr": PSNR(),
+    "perceptual": Perceptual()}
 
 
 def make_loss(text: str, vgg: str = "") -> Callable[[Any, Any], Any]:
