@@ -71,8 +71,8 @@ def test_chroma_stays_where_it_was(tmp_path, nearest, network):
         row = row[:plane.width].astype(float)
         return np.angle((row - row.mean()) @ np.exp(-2j * np.pi * np.arange(len(row)) / period))
 
-    # Sample k lies at luma 2k, so sample k of the output at LR luma k - 1/4, which is a quarter of an
-    # output sample to the left of LR sample k/2. Samples in the middle would move by a half.
+    # Sample k lies at luma 2k, so sample k of the output at LR luma k - 1/4, a quarter of an output
+    # sample to the left of LR sample k/2. Samples in the middle would move by a half.
     moved = (phase(source, 16) - phase(tmp_path / "out.mp4", 32)) / (2 * np.pi) * 32
     assert moved == pytest.approx(0.25, abs=0.1)
 
