@@ -96,11 +96,13 @@ def test_each_frame_has_noise_of_its_own(tmp_path):
     assert Pairs(path).degradation == "blur_noise"
 
 
-def test_every_clips_and_shrink_do_what_they_say(two_clips, tmp_path):
-    script(two_clips, "--clips", "1", "--every", "5", "--shrink", "2", "--scale", "4",
+@pytest.mark.parametrize("shrink", ["2", "1.3"])
+def test_every_clips_and_shrink_do_what_they_say(two_clips, tmp_path, shrink):
+    script(two_clips, "--clips", "1", "--every", "5", "--shrink", shrink, "--scale", "4",
            "--val-clips", "0", "--output", tmp_path)  # fmt: skip
     expected = [
-        (f"{two_clips.name}/a", *make_pair(imresize(frame(i), scale=1 / 2), 4)) for i in (0, 5, 10)
+        (f"{two_clips.name}/a", *make_pair(imresize(frame(i), scale=1 / float(shrink)), 4))
+        for i in (0, 5, 10)
     ]
     assert_same_rows(rows(tmp_path / "train_x4.h5"), expected)
     assert [path.name for path in tmp_path.iterdir()] == ["train_x4.h5"]
