@@ -75,7 +75,7 @@ class Kernel:
         self._parameters = hl.ImageParam(hl.Float(32), 1, "parameters")
         self._stripe_lines = hl.Param(hl.Int(32), "stripe_lines")
         self.arguments = [self.image, self._parameters, self._stripe_lines]
-        self.rows, self._row_values = _rows(graph), _row_values(graph)
+        self.rows, self._row_values = graph.scale, graph.scale * graph.widths[-1]
         packed = 2 * self._row_values % 4 == 0
         self.words = 2 * self._row_values // (4 if packed else 1)
         self.word_type = np.dtype(np.uint32 if packed else np.uint8)
@@ -436,16 +436,6 @@ def _beside(graph, block):
         for source in graph.nodes[index].sources:
             beside[source] = max(beside[source][0], left), max(beside[source][1], blocks)
     return beside
-
-
-def _rows(graph):
-    """Output rows that a row of the picture becomes."""
-    return graph.scale
-
-
-def _row_values(graph):
-    """Values that a pixel of the picture contributes to each of them."""
-    return graph.scale * graph.widths[-1]
 
 
 def _func(name, value):

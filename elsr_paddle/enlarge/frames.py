@@ -64,7 +64,7 @@ class Frames:
         self._set_sizes(first, upscaler)
         # One for each way, since it keeps buffers and tables: to RGB or luma, back, plain bicubic.
         self._to, self._from, self._bicubic = (Converter(self.colour) for _ in range(3))
-        self._enlarged = self._way(upscaler, first)
+        self._enlarged = self._way(upscaler)
 
     def _set_format(self, first, container, options, outcome):
         if container not in FRAMES_ALONE:
@@ -114,7 +114,7 @@ class Frames:
             raise InputError(f"{self.codec} fails on frames below {least}x{least}, and these are "
                              f"{self._width}x{self._height}; choose another --codec")
 
-    def _way(self, upscaler, first):
+    def _way(self, upscaler):
         """The way of every frame: a function of the decoded one that gives the enlarged one."""
         self.network = None
         if self._scale == 1:

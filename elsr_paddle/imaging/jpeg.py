@@ -62,12 +62,13 @@ def deblocked(image: np.ndarray, steps: Sequence[int]) -> np.ndarray:
     if max(luma.shape) > _LONGEST - 2 * _BLOCK:
         return image
     height, width = luma.shape
-    padded, total = np.pad(luma, _BLOCK, mode="symmetric"), np.zeros(luma.shape, np.uint16)
+    padded = np.pad(luma, _BLOCK, mode="symmetric")
+    beyond = -len(_SHIFTS) * luma.astype(np.int16)  # of the sum of all over that of the picture
     for down, right in _SHIFTS:
         again = _compressed(padded[down:, right:], steps)
         top, left = _BLOCK - down, _BLOCK - right
-        total += again[top:top + height, left:left + width]
-    change = np.rint((total / len(_SHIFTS) - luma) / 2).astype(np.int16)
+        beyond += again[top:top + height, left:left + width]
+    change = np.rint(beyond / np.float32(2 * len(_SHIFTS))).astype(np.int16)
     change = change[..., None] if image.ndim == 3 else change
     return np.clip(image + change, 0, 255).astype(np.uint8)
 
