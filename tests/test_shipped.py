@@ -31,9 +31,9 @@ PARAMETERS_Y = 3_700  # that elsr-y may have at x4
 MULTIPLY_ADDS = {"elsr": 196_000_000, "elsr-y": 205_000_000}  # for 320x180 -> 1280x720
 # Set5, PSNR on Y, as in weights/README.md; other processors may round a few values otherwise.
 SET5_DB = {("elsr", 2): 35.70, ("elsr", 3): 31.76, ("elsr", 4): 29.72,
-           ("elsr-y", 2): 36.51, ("elsr-y", 3): 32.58, ("elsr-y", 4): 30.40,
-           ("elsr-m", 2): 36.94, ("elsr-m", 3): 33.02, ("elsr-m", 4): 30.90,
-           ("elsr-l", 2): 37.14, ("elsr-l", 3): 33.33, ("elsr-l", 4): 31.19,
+           ("elsr-y", 2): 36.67, ("elsr-y", 3): 32.72, ("elsr-y", 4): 30.46,
+           ("elsr-m", 2): 37.06, ("elsr-m", 3): 33.14, ("elsr-m", 4): 30.98,
+           ("elsr-l", 2): 37.14, ("elsr-l", 3): 33.33, ("elsr-l", 4): 31.26,
            ("espcn", 3): 32.51}  # fmt: skip
 
 
