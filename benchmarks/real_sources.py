@@ -35,6 +35,7 @@ from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 from elsr_paddle.imaging.degrade import JPEG, Bicubic
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.resize import modcrop
+from elsr_paddle.networks.zoo import SOURCES
 from elsr_paddle.video.read import read_frames
 from elsr_paddle.video.recode import Film
 
@@ -65,7 +66,8 @@ def main(args):
     for scale in sorted({found.scale for found in candidates}):
         chosen = [found for found in candidates if found.scale == scale]
         methods = methods_of(upscalers(chosen), scale)
-        compressed = {found.name for found in chosen if found.trained.degradation == "compressed"}
+        compressed = {found.name for found in chosen
+                      if found.trained.degradation in SOURCES["compressed"]}
         methods_on = partial(as_enlarged, methods, compressed)
         found = measure(stills, clips, methods_on, scale)
         figures[f"x{scale}"] = found

@@ -50,7 +50,8 @@ def test_a_sum_adds_each_loss_times_its_factor():
 
 @pytest.mark.parametrize("text", ["l3", "", "l1+", "0.1*l3", "x*l1", "l1*0.1", "l1-l2"])
 def test_what_is_no_loss_is_one_line(text):
-    with pytest.raises(InputError, match="expected a loss of l1, l2, charbonnier, psnr, "):
+    with pytest.raises(InputError,
+                       match="expected a loss of l1, l2, charbonnier, psnr, perceptual, or"):
         make_loss(text)
 
 

@@ -128,6 +128,14 @@ def test_a_frame_that_is_too_small_at_one_size_is_kept_at_the_other(two_clips, t
     assert "0.png shrunk by 2 is 48x32, smaller than a patch" in capsys.readouterr().err
 
 
+def test_a_frame_smaller_than_the_number_it_is_shrunk_by_is_left_out_in_a_line(
+        two_clips, tmp_path, capsys):
+    script(two_clips / "a", "--shrink", "1", "1e9", "--scale", "2", "--hr-patch", "48",
+           "--val-clips", "0", "--output", tmp_path)  # fmt: skip
+    assert len(rows(tmp_path / "train_x2.h5")) == 12 * len(patch_corners(64, 96, 48, 2))
+    assert "at least 1000000000x1000000000 pixels but got 96x64" in capsys.readouterr().err
+
+
 def test_saturation_weakens_the_colours_of_both_pictures_and_keeps_their_luma(two_clips, tmp_path):
     script(two_clips / "a", "--saturation", "0.5", "--scale", "2", "--output", tmp_path)
     for i, (_, lr, hr) in enumerate(rows(tmp_path / "train_x2.h5")):
@@ -243,6 +251,8 @@ def test_what_is_there_is_replaced_only_when_asked_to(two_clips, tmp_path):
         {"scales": (2, 2)},
         {"degradation": "none"},
         {"shrinks": (0,)},
+        {"shrinks": (float("nan"),)},
+        {"shrinks": (float("inf"),)},
         {"shrinks": (1, 2)},
         {"shrinks": (1, 1), "hr_patch": 24},
         {"hr_patch": 30},

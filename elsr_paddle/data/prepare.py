@@ -251,7 +251,7 @@ def frame_pairs(
     """
     hr = as_read = frame.read()
     if shrink > 1:
-        hr = imresize(hr, scale=1 / shrink)
+        hr = imresize(modcrop(hr, int(shrink)), scale=1 / shrink)
     if recipe.saturation != 1:
         hr = with_saturation(hr, recipe.saturation)
     corners = _corners(hr, frame, recipe, shrink)

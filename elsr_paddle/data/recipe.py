@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -58,7 +59,8 @@ class Recipe:
             raise InputError(f"expected different scales of 2 or more but got {shown or 'none'}")
         if patch is not None and any(patch % scale for scale in scales):
             raise InputError(f"expected an HR patch divisible by {shown} but got {patch}")
-        if not self.shrinks or min(self.shrinks) < 1 or len(set(self.shrinks)) < len(self.shrinks):
+        is_fit = self.shrinks and all(1 <= shrink < math.inf for shrink in self.shrinks)
+        if not is_fit or len(set(self.shrinks)) < len(self.shrinks):
             raise InputError("expected --shrink to name different numbers of 1 or more but got "
                              f"{', '.join(f'{shrink:g}' for shrink in self.shrinks) or 'none'}")
         if len(self.shrinks) > 1 and patch is None:

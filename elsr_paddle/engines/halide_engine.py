@@ -46,16 +46,14 @@ class HalideBackend:
 
     def __init__(self, trained, threads=None):
         self._graph = _prepared(trained.graph)
-        self._scale, self._channels = self._graph.scale, self._graph.widths[-1]
+        self._scale = self._graph.scale
         self._threads = threads or available_threads()
         self._picture = _Program(interleaved(self._graph), self._threads)
         self.note = self._picture.note
 
     def run(self, image):
         """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
-        height, width = image.shape[:2]
-        rows = self._picture.run(image).reshape(self._scale * height, -1, self._channels)
-        return rows[:, : self._scale * width]
+        return self._picture.run(image)
 
     def luma(self, weights):
         """As `Engine.luma`; None too where every process would compile a second kernel anew."""
@@ -63,12 +61,7 @@ class HalideBackend:
         if graph is None or self.note == IN_MEMORY:
             return None
         plane = _Program(graph, self._threads)
-
-        def run(image):
-            rows = plane.run(image).reshape(self._scale * len(image), -1)
-            return rows[:, : self._scale * image.shape[1]]
-
-        return run
+        return lambda image: plane.run(image)[:, :, 0]
 
     @cached_property
     def upscale_by_luma(self):
@@ -148,17 +141,17 @@ class _Program:
         self._parameters = pack_parameters(graph)
         target = hl.get_host_target()
         kernel = Kernel(graph, target)
-        self._rows = kernel.rows
+        self._scale, self._channels = graph.scale, graph.widths[-1]
         self._words, self._word_type = kernel.words, kernel.word_type
         self._block_pairs, self._margin = kernel.block_pairs, margin_pairs(graph)
         self._call, self.note = _compiled(kernel, graph, target)
 
     def run(self, image):
-        """uint8 (H, W, channels) -> uint8 (H, rows, bytes of an output row, or a few more)."""
+        """uint8 (H, W, channels) -> uint8 (scale*H, scale*W, channels)."""
         height, width = image.shape[:2]
         pairs = max(-(-width // 2), self._block_pairs)
         lines = -(-height // 2)
-        output = np.empty((2 * lines, self._rows, pairs, self._words), self._word_type)
+        output = np.empty((2 * lines, self._scale, pairs, self._words), self._word_type)
         stripe_lines = max(-(-lines // self._threads), min(lines, MIN_STRIPE_LINES))
         tile = self._tile_pairs(pairs)
         for start in range(0, pairs, tile):
@@ -166,7 +159,8 @@ class _Program:
             left = max(start - self._margin, 0)
             self._call(image[:, 2 * left:2 * (start + tile + self._margin)], self._parameters,
                        stripe_lines, output[:, :, start:start + tile], start - left)
-        return output.view(np.uint8).reshape(2 * lines, self._rows, -1)[:height]
+        rows = output.view(np.uint8).reshape(2 * lines * self._scale, -1, self._channels)
+        return rows[:self._scale * height, :self._scale * width]
 
     def _tile_pairs(self, pairs):
         """Equal tiles of whole blocks, so that little is computed twice where they meet."""

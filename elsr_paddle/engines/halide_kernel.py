@@ -60,7 +60,6 @@ class Kernel:
         than 0: layers are computed over the whole width all the same.
     arguments : list of hl.ImageParam and hl.Param: image uint8 (channel, column, row),
         parameters float32 (as `pack_parameters` orders them), stripe_lines int32.
-    rows : int, output rows that a row of the picture becomes
     words : int, extent of `word`
     word_type : numpy dtype
     block_pairs : int, the width of a block, a vector, and the narrowest output it can compute; the
@@ -75,7 +74,7 @@ class Kernel:
         self._parameters = hl.ImageParam(hl.Float(32), 1, "parameters")
         self._stripe_lines = hl.Param(hl.Int(32), "stripe_lines")
         self.arguments = [self.image, self._parameters, self._stripe_lines]
-        self.rows, self._row_values = graph.scale, graph.scale * graph.widths[-1]
+        self._row_values = graph.scale * graph.widths[-1]
         packed = 2 * self._row_values % 4 == 0
         self.words = 2 * self._row_values // (4 if packed else 1)
         self.word_type = np.dtype(np.uint32 if packed else np.uint8)
@@ -237,9 +236,9 @@ class Kernel:
             buffer.dim(1).set_stride(extent)
             buffer.dim(buffer.dimensions() - 1).set_min(0)
         self.image.dim(1).set_min(0)
-        output.dim(2).set_bounds(0, self.rows)
+        output.dim(2).set_bounds(0, self._graph.scale)
         output.dim(3).set_extent(output.dim(3).extent() // 2 * 2)
-        self.output.bound(word, 0, self.words).bound(row, 0, self.rows)
+        self.output.bound(word, 0, self.words).bound(row, 0, self._graph.scale)
 
     def _schedule_output(self):
         """Stripes of lines in parallel; in each, line by line. All output rows of a block at once,

@@ -191,10 +191,8 @@ class Frames:
     def _by_rgb_and_bicubic(self, run, frame):
         """Through a network that gives RGB, of which luma is taken; bicubic for the chroma planes.
         """
-        result = self._by_rgb(run, frame)
-        bicubic = self._by_bicubic(frame)
-        for ours, theirs in zip(planes_of(result)[1:], planes_of(bicubic)[1:]):
-            ours[:] = theirs
+        enlarged, result = self._by_rgb(run, frame), self._by_bicubic(frame)
+        planes_of(result)[0][:] = planes_of(enlarged)[0]
         return result
 
     def _by_luma_of_rgb(self, run, frame):

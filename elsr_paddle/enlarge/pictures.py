@@ -87,10 +87,11 @@ def upscale_image(picture, upscaler):
     -------
     PIL.Image.Image of mode L, LA, RGB, RGBA, CMYK or I;16, the one nearest to that of `picture`
     """
+    deblock = _deblocks(picture, upscaler)
     with _decoding():
         picture.load()
-    taken = _deblocked(picture) if _deblocks(picture, upscaler) else picture
-    return _join(_upscale_layers(_split(taken), upscaler, None))
+        layers = _split(_deblocked(picture) if deblock else picture)
+    return _join(_upscale_layers(layers, upscaler, None))
 
 
 @contextmanager
@@ -138,7 +139,7 @@ def _upscale_still(picture, output, upscaler, layout, outcome, stop):
 
 
 def _deblocks(picture, upscaler):
-    """Whether a picture comes from a JPEG, and goes through a network that saw such deblocked."""
+    """Whether a picture comes from a JPEG, and goes through a network that takes it deblocked."""
     return (luma_steps(picture) is not None and picture.mode in ("L", "RGB")
             and upscaler.deblocks(picture.height, picture.width))
 

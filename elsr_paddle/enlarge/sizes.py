@@ -10,6 +10,7 @@ import numpy as np
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.luma import rgb_to_luma
 from elsr_paddle.imaging.resize import imresize
+from elsr_paddle.networks.zoo import SOURCES
 
 # 8-bit passes for a picture of 16 bits: their mean tells 16 * 255 levels apart, twelve bits.
 DEEP_PASSES = 16
@@ -113,14 +114,14 @@ class Upscaler:
     def deblocks(self, height, width):
         """Whether the network for pictures of `height` x `width` takes a JPEG deblocked.
 
-        Those for compressed sources do: they saw such pictures in training. See `imaging.jpeg`.
+        Those for compressed sources do: they gain by it, see `imaging.jpeg`.
 
         Raises
         ------
         InputError as `plan`.
         """
         scale = self.plan(height, width).network
-        return scale > 1 and self.engine(scale).degradation == "compressed"
+        return scale > 1 and self.engine(scale).degradation in SOURCES["compressed"]
 
     def upscale(self, image):
         """Bring a picture to its size.

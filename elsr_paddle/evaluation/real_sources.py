@@ -113,7 +113,8 @@ def as_enlarged(
     codec = getattr(degradation, "codec", None)
     if not isinstance(codec, JPEG):
         return methods
-    return {name: partial(_deblock_first, enlarge, codec.steps) if name in compressed else enlarge
+    steps = codec.steps
+    return {name: partial(_deblock_first, enlarge, steps) if name in compressed else enlarge
             for name, enlarge in methods.items()}
 
 
