@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from elsr_paddle.errors import needs
-from elsr_paddle.imaging.jpeg import luma_steps
+from elsr_paddle.imaging.jpeg import deblocked, luma_steps
 from elsr_paddle.imaging.resize import apply, imresize, opencv_cubic, weights
 
 
@@ -126,13 +126,17 @@ class JPEG:
     Attributes
     ----------
     quality : int, 1 to 95, as libjpeg counts; colour is kept at half the resolution, as usual.
+    deblock : bool, whether the reader deblocks it, as `elsr` does
     """
 
     quality: int
+    deblock: bool = False
 
     def __call__(self, clip: np.ndarray) -> np.ndarray:
         """uint8 (T, H, W, ...) -> the same, as decoded."""
-        return np.stack([np.array(self._file_of(frame)) for frame in clip])
+        frames = [np.array(self._file_of(frame)) for frame in clip]
+        return np.stack([deblocked(frame, self.steps) if self.deblock else frame
+                         for frame in frames])
 
     @property
     def steps(self) -> list[int]:
