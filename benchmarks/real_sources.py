@@ -35,21 +35,22 @@ from elsr_paddle.files import VIDEO_SUFFIXES, natural_key
 from elsr_paddle.imaging.degrade import JPEG, Bicubic
 from elsr_paddle.imaging.io import read_image
 from elsr_paddle.imaging.resize import modcrop
-from elsr_paddle.networks.zoo import SOURCES
+from elsr_paddle.networks.zoo import DEBLOCKED
 from elsr_paddle.video.read import read_frames
 from elsr_paddle.video.recode import Film
 
 PICTURE_SET = "B100"
 CLIP_FRAMES = 12  # of each clip, the first
 RINGING = {"B100, clean": Bicubic(), "B100, JPEG q 50": Corrupted(codec=JPEG(50))}
-# Photos that are drawn at x4: what happened to each, and the crop (top, left, height, width).
+# Photos that are drawn at x4: what happened to each, the kind of networks for that, and the crop
+# (top, left, height, width).
 DRAWN = {
-    astronaut: ("JPEG of quality 50", Corrupted(codec=JPEG(50)), (120, 90, 150, 150)),
-    chelsea: ("noise of 8", Corrupted(noise=8), (70, 120, 150, 150)),
+    astronaut: ("JPEG of quality 50", Corrupted(codec=JPEG(50)), "jpeg", (120, 90, 150, 150)),
+    chelsea: ("noise of 8", Corrupted(noise=8), "compressed", (70, 120, 150, 150)),
     coffee: ("a film of H.264 CRF 28", Corrupted(codec=Film("libx264", 28), in_time=True),
-             (150, 220, 150, 150)),
+             "compressed", (150, 220, 150, 150)),
 }
-DRAWN_SCALE, DRAWN_BY = 4, ("elsr-l", "elsr-y-compressed", "elsr-l-compressed")
+DRAWN_SCALE, DRAWN_BY = 4, ("elsr-l", "elsr-y-{}", "elsr-l-{}")
 
 
 def main(args):
@@ -66,9 +67,8 @@ def main(args):
     for scale in sorted({found.scale for found in candidates}):
         chosen = [found for found in candidates if found.scale == scale]
         methods = methods_of(upscalers(chosen), scale)
-        compressed = {found.name for found in chosen
-                      if found.trained.degradation in SOURCES["compressed"]}
-        methods_on = partial(as_enlarged, methods, compressed)
+        deblocked = {found.name for found in chosen if found.trained.degradation in DEBLOCKED}
+        methods_on = partial(as_enlarged, methods, deblocked)
         found = measure(stills, clips, methods_on, scale)
         figures[f"x{scale}"] = found
         sections += as_sections(found, list(methods), scale)
@@ -116,9 +116,10 @@ def measure_ringing(stills, methods_on, scale):
 
 def draw_photos(folder, methods_on):
     """Photos that are free to be shown, as bicubic and some networks give them."""
-    for photo, (what, degradation, crop) in DRAWN.items():
+    for photo, (what, degradation, kind, crop) in DRAWN.items():
         methods = methods_on(degradation)
-        shown = {name: methods[name] for name in DRAWN_BY if name in methods}
+        names = [name.format(kind) for name in DRAWN_BY]
+        shown = {name: methods[name] for name in names if name in methods}
         hr = modcrop(photo(), DRAWN_SCALE)
         lr = degradation(hr[None], DRAWN_SCALE)[0]
         item = evaluate_image(hr, shown, EvaluationOptions(DRAWN_SCALE), lr=lr)

@@ -182,7 +182,7 @@ def test_a_picture_is_enlarged_as_by_the_command(visit, photo, tmp_path, width):
 
 
 @pytest.mark.parametrize("choices, network, told", [
-    ({}, "elsr-y-compressed", "source compressed: JPEG of quality 60"),
+    ({}, "elsr-y-jpeg", "source jpeg: JPEG of quality 60"),
     ({"source": "clean"}, "elsr-y", ""), ({"source": "aliased"}, "elsr-y-aliased", ""),
 ])
 def test_the_network_is_that_for_the_source(visit, photo, tmp_path, choices, network, told):

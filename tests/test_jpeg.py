@@ -84,7 +84,8 @@ def test_a_picture_longer_than_libjpeg_writes_stays_as_it_is():
 def test_networks_for_compressed_sources_take_a_jpeg_deblocked(tmp_path, nearest, mode):
     Image.fromarray(PHOTO).convert(mode).save(tmp_path / "a.jpg", quality=40)
     lossy = opened(tmp_path / "a.jpg")
-    for kind, taken in (("bicubic", lossy), ("compressed", deblocked(lossy, JPEG(40).steps))):
+    expected = deblocked(lossy, JPEG(40).steps)
+    for kind, taken in (("bicubic", lossy), ("compressed", expected), ("jpeg", expected)):
         upscale_picture(tmp_path / "a.jpg", tmp_path / "out.png",
                         nearest(scale=2, degradation=kind))
         np.testing.assert_array_equal(opened(tmp_path / "out.png")[::2, ::2], taken)

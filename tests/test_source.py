@@ -16,7 +16,7 @@ from elsr_paddle.commands.enlarge import main
 from elsr_paddle.engines.choose import load_engine
 from elsr_paddle.enlarge.face import upscale
 from elsr_paddle.enlarge.quality import choose_for_film
-from elsr_paddle.enlarge.source import CLEAN_QUALITY, source_of
+from elsr_paddle.enlarge.source import CLEAN_QUALITY, FAIR_QUALITY, source_of
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.degrade import Bicubic, OpenCVCubic
 from elsr_paddle.imaging.jpeg import deblocked, luma_steps
@@ -31,7 +31,7 @@ PHOTO = Image.fromarray(np.ascontiguousarray(astronaut()[40:88, 190:254]))  # 64
 FILTERED, ALIASED = (Image.fromarray(way(astronaut()[None], 4)[0])
                      for way in (Bicubic(), OpenCVCubic()))
 NUMPY = ["--engine", "numpy", "--scale", "2"]
-DEGRADATIONS = {"": "bicubic", "-compressed": "compressed", "-aliased": "opencv_cubic"}
+DEGRADATIONS = {"": "bicubic", "-compressed": "compressed", "-jpeg": "jpeg", "-aliased": "aliased"}
 
 
 def entry(name, scale=4, ending=""):
@@ -41,9 +41,9 @@ def entry(name, scale=4, ending=""):
 @pytest.fixture
 def here(tmp_path, monkeypatch, trained):
     """An empty folder; tiny networks of x2 stand for what ships: elsr-y and elsr-m for clean and
-    compressed sources, elsr-y for aliased ones."""
+    compressed sources, elsr-m for JPEGs, elsr-y for aliased ones."""
     for name, ending in (("elsr-y", ""), ("elsr-m", ""), ("elsr-y", "-compressed"),
-                         ("elsr-m", "-compressed"), ("elsr-y", "-aliased")):
+                         ("elsr-m", "-compressed"), ("elsr-m", "-jpeg"), ("elsr-y", "-aliased")):
         made = trained(name, scale=2, width=1, depth=1)
         save_tensors(tmp_path / "shipped" / f"{name}{ending}_x2.safetensors", made.graph.arrays,
                      {"model": name, "config": made.network.config,
@@ -54,6 +54,7 @@ def here(tmp_path, monkeypatch, trained):
 
 
 @pytest.mark.parametrize("name, options, kind, reason", [
+    ("a.jpg", {"quality": FAIR_QUALITY - 2}, "jpeg", f"JPEG of quality {FAIR_QUALITY - 2}"),
     ("a.jpg", {"quality": 75}, "compressed", "JPEG of quality 75"),
     ("a.jpg", {"quality": CLEAN_QUALITY + 2}, "clean", f"JPEG of quality {CLEAN_QUALITY + 2}"),
     ("a.png", {}, "clean", "PNG, without lossy compression"),
@@ -140,7 +141,7 @@ def test_a_quality_is_that_of_the_networks_for_the_source():
     assert stems("best", "compressed") == {2: "elsr-m-compressed_x2", 4: "elsr-m-compressed_x4"}
     assert stems("fast", "compressed") == {2: "elsr-y-compressed_x2", 4: "elsr-y-compressed_x4"}
     assert stems("best", "aliased") == {4: "elsr-y-aliased_x4"}
-    with pytest.raises(InputError, match="a source of clean, compressed, aliased but got 'old'"):
+    with pytest.raises(InputError, match="of clean, compressed, jpeg, aliased but got 'old'"):
         zoo.of_quality(files, "best", "old")
 
 
@@ -150,7 +151,7 @@ def test_where_no_network_ships_for_a_source_that_for_clean_ones_is_taken():
 
 
 @pytest.mark.parametrize("name, options, network, why", [
-    ("a.jpg", {"quality": 60}, "elsr-m-compressed", "source compressed: JPEG of quality 60"),
+    ("a.jpg", {"quality": 60}, "elsr-m-jpeg", "source jpeg: JPEG of quality 60"),
     ("a.png", {}, "elsr-m", "source clean: PNG, without lossy compression"),
     ("aliased.png", {}, "elsr-y-aliased", "source aliased: PNG, without lossy compression; its "
                                           "pixels look as if it was shrunk without a filter"),
@@ -170,8 +171,8 @@ def test_a_folder_of_both_kinds_takes_both_networks(here, capsys):
     PHOTO.save("in/b.png")
     assert main(["in", "-o", "out", *NUMPY, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert {engine["model"] for engine in found["engines"]} == {"elsr-m-compressed", "elsr-m"}
-    assert [item["source"].partition(":")[0] for item in found["items"]] == ["compressed", "clean"]
+    assert {engine["model"] for engine in found["engines"]} == {"elsr-m-jpeg", "elsr-m"}
+    assert [item["source"].partition(":")[0] for item in found["items"]] == ["jpeg", "clean"]
 
 
 @pytest.mark.parametrize("source, network", [("clean", "elsr-m"), ("aliased", "elsr-y-aliased"),
@@ -213,14 +214,13 @@ def test_in_python_files_tell_their_source_and_pictures_in_memory_are_clean(here
     PHOTO.save("a.jpg", quality=60)
     with caplog.at_level(logging.INFO, "elsr_paddle"):
         upscale("a.jpg", "out.png", engine="numpy")
-    assert "source compressed: JPEG of quality 60" in caplog.text
+    assert "source jpeg: JPEG of quality 60" in caplog.text
     decoded = np.array(Image.open("a.jpg"))
     told = np.array(Image.open("out.png"))
     taken = deblocked(decoded, luma_steps(Image.open("a.jpg")))
-    np.testing.assert_array_equal(told, upscale(taken, model="elsr-m-compressed", engine="numpy"))
-    np.testing.assert_array_equal(told, upscale(taken, kind="compressed", engine="numpy"))
-    np.testing.assert_array_equal(
-        told, upscale(Image.open("a.jpg"), kind="compressed", engine="numpy"))
+    np.testing.assert_array_equal(told, upscale(taken, model="elsr-m-jpeg", engine="numpy"))
+    np.testing.assert_array_equal(told, upscale(taken, kind="jpeg", engine="numpy"))
+    np.testing.assert_array_equal(told, upscale(Image.open("a.jpg"), kind="jpeg", engine="numpy"))
     np.testing.assert_array_equal(upscale(decoded, engine="numpy"),
                                   upscale(decoded, model="elsr-m", engine="numpy"))
     with pytest.raises(InputError, match="a model or a kind of source but got both"):

@@ -261,7 +261,7 @@ def build_page(studio: Studio, limit_mb: int, keep_seconds: int) -> gr.Blocks:
     """The page; `launch` it with `launch_options`."""
     visits = _Visits(studio)
     models = sorted({entry.name for entry in zoo.available()[0]
-                     if entry.degradation in zoo.SOURCES["clean"]})
+                     if entry.degradation == zoo.SOURCES["clean"]})
     hours = "an hour" if keep_seconds == 3600 else f"{keep_seconds} seconds"
     with gr.Blocks(title="ELSR", analytics_enabled=False,
                    delete_cache=(max(1, keep_seconds // 6), keep_seconds)) as page, \

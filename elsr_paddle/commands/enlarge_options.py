@@ -59,11 +59,11 @@ def _add_network(group):
     group.add_argument("--quality", choices=("fast", "balanced", "best"), help="elsr-y, elsr-m or "
                        "elsr-l, as far as they ship (default: best for pictures; for a film the "
                        "best that keeps up with it, which is measured: the line says which)")
-    group.add_argument("--source", choices=("auto", "clean", "compressed", "aliased"),
+    group.add_argument("--source", choices=("auto", "clean", "jpeg", "compressed", "aliased"),
                        default="auto", help="what the input went through before, with other "
-                       "networks for each: auto tells compressed from clean by the tables of a "
-                       "JPEG and by a film's codec and bit rate, and aliased (shrunk without "
-                       "antialiasing) by the pixels of the others (default: %(default)s)")
+                       "networks for each: auto tells by the tables of a JPEG, by a film's codec "
+                       "and bit rate, and where these show no compression by the pixels whether it "
+                       "was shrunk without antialiasing (default: %(default)s)")
     group.add_argument("--model", help="a network that `elsr models` lists, instead of --quality")
     group.add_argument("--weights", type=Path, metavar="FILE", help="weights of your own, instead "
                        "of either")

@@ -27,8 +27,8 @@ def add_evaluation_flags(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the flags that both commands share; `name` is that of their JSON file."""
     network = parser.add_argument_group("network")
     network.add_argument("--model", metavar="NAME", help=f"a network: {', '.join(NETWORKS)}, or "
-                         "one that ships, such as elsr-aliased; its best weights are those of the "
-                         "highest stage under out/, else what ships; trained on LR of the kind "
+                         "one that ships, such as elsr-y-aliased; its best weights are those of "
+                         "the highest stage under out/, else what ships; trained on LR of the kind "
                          "tested where there are any (default: elsr)")
     network.add_argument("--weights", metavar="FILE", help="a .safetensors file, or the name of a "
                          "network that ships")

@@ -51,8 +51,9 @@ def load_engine(
     model_or_path : str or Path, the name of a network that ships (`elsr-y`) or a file of weights.
     quality : str, instead of that: fast (elsr-y), balanced (elsr-m) or best (elsr-l, or the best
         that ships).
-    source : str, beside a quality: clean, or what the pictures went through before, compressed or
-        aliased (shrunk without antialiasing); with them other networks ship.
+    source : str, beside a quality: clean, or what the pictures went through before: jpeg,
+        compressed or aliased (shrunk without antialiasing); for them other networks ship. A JPEG
+        is to be deblocked first (`imaging.jpeg`).
     scale : int or None; chooses among those that ship (None: 4), must agree with a file's.
     engine : str, one of `ENGINES`, or `auto`: the fastest that is installed and works.
     device : str or None: cpu, gpu or gpu:N. None leaves it to the engine.

@@ -60,9 +60,10 @@ def upscale(
         it here, by a measure of a second. Name one to make the same of a film again. The choice is
         logged.
     kind : str, what the source went through before, with other networks for each: "clean",
-        "compressed" or "aliased" (shrunk without antialiasing). "auto" tells it from a file, and
-        takes pictures in memory for clean. Not beside a model. Networks for compressed sources
-        take a JPEG deblocked, see `imaging.jpeg`; of pictures in memory Pillow's alone tell that.
+        "jpeg", "compressed" or "aliased" (shrunk without antialiasing). "auto" tells it from a
+        file, and takes pictures in memory for clean. Not beside a model. Networks for "jpeg" and
+        "compressed" take a JPEG deblocked, see `imaging.jpeg`; of pictures in memory Pillow's alone
+        tell that.
     engine : str, what runs the network, see `load_engine`
 
     Returns

@@ -110,7 +110,7 @@ def choose_for_film(
     InputError if the film cannot be read, or cannot be encoded so.
     """
     recorded = network_of_parts(output)
-    ending = NAME_ENDINGS.get(SOURCES[kind][0], "")
+    ending = NAME_ENDINGS.get(SOURCES[kind], "")
     quality = {network + ending: quality for quality, network in LADDER.items()}.get(recorded)
     if quality in upscalers:
         say(f"{recorded}, as in the run that is continued")

@@ -10,7 +10,7 @@ import numpy as np
 from elsr_paddle.errors import InputError
 from elsr_paddle.imaging.luma import rgb_to_luma
 from elsr_paddle.imaging.resize import imresize
-from elsr_paddle.networks.zoo import SOURCES
+from elsr_paddle.networks.zoo import DEBLOCKED
 
 # 8-bit passes for a picture of 16 bits: their mean tells 16 * 255 levels apart, twelve bits.
 DEEP_PASSES = 16
@@ -114,14 +114,14 @@ class Upscaler:
     def deblocks(self, height, width):
         """Whether the network for pictures of `height` x `width` takes a JPEG deblocked.
 
-        Those for compressed sources do: they gain by it, see `imaging.jpeg`.
+        Those for JPEGs and other compressed sources do: they gain by it, see `imaging.jpeg`.
 
         Raises
         ------
         InputError as `plan`.
         """
         scale = self.plan(height, width).network
-        return scale > 1 and self.engine(scale).degradation in SOURCES["compressed"]
+        return scale > 1 and self.engine(scale).degradation in DEBLOCKED
 
     def upscale(self, image):
         """Bring a picture to its size.

@@ -14,9 +14,10 @@ from elsr_paddle.files import PIPE
 from elsr_paddle.imaging.aliasing import LOOKED_AT, aliasing
 from elsr_paddle.imaging.jpeg import luma_steps, quality_of
 
-# The first quality of JPEG, and the first bits a pixel of films of 640x480 by codec, from which the
-# networks for clean sources restore more (docs/real-sources.md); FFmpeg's names of decoders.
-CLEAN_QUALITY = 92
+# The quality of JPEG from which the networks for compressed sources restore more than those for
+# JPEGs, and that from which the networks for clean sources do (docs/real-sources.md).
+FAIR_QUALITY, CLEAN_QUALITY = 65, 92
+# The same for films of 640x480, in bits a pixel by codec; FFmpeg's names of decoders.
 CLEAN_BITS = {"h264": 0.18, "hevc": 0.11, "vp9": 0.11, "av1": 0.09, "libdav1d": 0.09,
               "libaom-av1": 0.09, "vp8": 0.3, "mpeg4": 0.4,
               "mpeg2video": 0.5, "mpeg1video": 0.6, "mjpeg": 1.5, "prores": 0.3, "dnxhd": 0.3}
@@ -36,7 +37,7 @@ class Source(NamedTuple):
 
     Attributes
     ----------
-    kind : str, "clean", "compressed" or "aliased"
+    kind : str, a key of `zoo.SOURCES`
     reason : str, by what that was told
     """
 
@@ -79,8 +80,9 @@ def _by_header(picture, path):
     kind, steps = picture.format or "", luma_steps(picture)
     if steps:
         quality = quality_of(steps)
-        compressed = quality < CLEAN_QUALITY
-        return Source("compressed" if compressed else "clean", f"JPEG of quality {quality}")
+        kind = ("jpeg" if quality < FAIR_QUALITY else
+                "compressed" if quality < CLEAN_QUALITY else "clean")
+        return Source(kind, f"JPEG of quality {quality}")
     if kind == "WEBP" and b"VP8L" not in Path(path).read_bytes()[:4096]:
         return Source("compressed", "lossy WebP")
     if kind in ("AVIF", "HEIF"):

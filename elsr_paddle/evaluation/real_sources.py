@@ -99,22 +99,22 @@ def methods_of(networks: dict[str, Method], scale: int) -> dict[str, Method]:
 
 
 def as_enlarged(
-    methods: dict[str, Method], compressed: Collection[str], degradation: Degradation | None
+    methods: dict[str, Method], deblocking: Collection[str], degradation: Degradation | None
 ) -> dict[str, Method]:
     """The methods, those of some networks with what `elsr` does to a source of a kind before them.
 
     Parameters
     ----------
     methods : as of `methods_of`
-    compressed : collection of str, names of the networks for compressed sources; these take a JPEG
-        as `imaging.jpeg.deblocked` leaves it.
+    deblocking : collection of str, names of the networks that take a JPEG as
+        `imaging.jpeg.deblocked` leaves it
     degradation : Degradation, the kind of source, or None for one without a codec
     """
     codec = getattr(degradation, "codec", None)
     if not isinstance(codec, JPEG):
         return methods
     steps = codec.steps
-    return {name: partial(_deblock_first, enlarge, steps) if name in compressed else enlarge
+    return {name: partial(_deblock_first, enlarge, steps) if name in deblocking else enlarge
             for name, enlarge in methods.items()}
 
 

@@ -25,7 +25,8 @@ from elsr_paddle.networks.pickles import as_float32, load_pdparams
 
 HEADER_KEY = "elsr_paddle"  # one key alone: safetensors writes several in any order
 # How the LR was made that a network is for -> how its name ends; of others it is the model's.
-NAME_ENDINGS = {"compressed": "-compressed", "aliased": "-aliased", "opencv_cubic": "-aliased"}
+NAME_ENDINGS = {"compressed": "-compressed", "jpeg": "-jpeg", "aliased": "-aliased",
+                "opencv_cubic": "-aliased"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,10 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 # The ladder of networks to enlarge with, the fastest first: each takes some five times as long as
 # the one before and restores more.
 LADDER = {"fast": "elsr-y", "balanced": "elsr-m", "best": "elsr-l"}
-# What a picture or film was, before anybody enlarged it -> how LR of that kind is made.
-SOURCES = {"clean": ("bicubic",), "compressed": ("compressed",),
-           "aliased": ("aliased", "opencv_cubic")}
+# What a picture or film was, before anybody enlarged it -> how LR of that kind is made. A JPEG's
+# file tells more of its compression than a film's.
+SOURCES = {"clean": "bicubic", "compressed": "compressed", "jpeg": "jpeg", "aliased": "aliased"}
+DEBLOCKED = frozenset({"compressed", "jpeg"})  # of these kinds networks take a JPEG deblocked
 # How LR is made -> the mixture of ways that it is one of.
 _WIDER = {"opencv_cubic": "aliased", "opencv_linear": "aliased"}
 DEFAULT = LADDER["fast"]  # half a dB better than the paper's network, and as fast
@@ -95,7 +96,7 @@ def choose(
     For LR of the kind that is asked for, if any is, else for a mixture that has it; of those the
     one of the highest stage of training, and what ships only where nothing was trained, or the
     other way round. Where nothing is for LR of that kind, a network of that very name goes before
-    `elsr-aliased` and the like.
+    `elsr-y-aliased` and the like.
 
     Parameters
     ----------
@@ -159,8 +160,8 @@ def on_ladder(entries: Iterable[Entry], source: str) -> list[Entry]:
     if source not in SOURCES:
         raise InputError(f"expected a source of {', '.join(SOURCES)} but got {source!r}")
     rungs = [entry for entry in entries if entry.model in LADDER.values() and not entry.stage]
-    found = [entry for entry in rungs if entry.degradation in SOURCES[source]]
-    return found or [entry for entry in rungs if entry.degradation in SOURCES["clean"]]
+    found = [entry for entry in rungs if entry.degradation == SOURCES[source]]
+    return found or [entry for entry in rungs if entry.degradation == SOURCES["clean"]]
 
 
 def of_qualities(
