@@ -177,8 +177,8 @@ def _film_codec(kind, crf):
 
 # The names are recorded in every file of pairs.
 DEGRADATIONS: dict[str, Degradation] = {
-    # A third is antialiased. A network that has seen both kinds tells them apart, pixel by pixel, so
-    # one that is taken in vain costs little.
+    # A third is antialiased. A network that has seen both kinds tells them apart, pixel by pixel,
+    # so one that is taken in vain costs little.
     "aliased": OneOf((
         (0.24, Bicubic()), (0.04, Lanczos()), (0.06, OpenCV("INTER_AREA")),
         (0.18, OpenCVCubic()), (0.18, OpenCV("INTER_LINEAR")), (0.30, OpenCV("INTER_NEAREST")))),
