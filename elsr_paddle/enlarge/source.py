@@ -80,9 +80,9 @@ def _by_header(picture, path):
     kind, steps = picture.format or "", luma_steps(picture)
     if steps:
         quality = quality_of(steps)
-        kind = ("jpeg" if quality < FAIR_QUALITY else
-                "compressed" if quality < CLEAN_QUALITY else "clean")
-        return Source(kind, f"JPEG of quality {quality}")
+        compressed = "jpeg" if quality < FAIR_QUALITY else "compressed"
+        return Source("clean" if quality >= CLEAN_QUALITY else compressed,
+                      f"JPEG of quality {quality}")
     if kind == "WEBP" and b"VP8L" not in Path(path).read_bytes()[:4096]:
         return Source("compressed", "lossy WebP")
     if kind in ("AVIF", "HEIF"):
