@@ -176,7 +176,8 @@ def test_a_folder_of_both_kinds_takes_both_networks(here, capsys):
 
 
 @pytest.mark.parametrize("source, network", [("clean", "elsr-m"), ("aliased", "elsr-y-aliased"),
-                                             ("compressed", "elsr-m-compressed")])
+                                             ("compressed", "elsr-m-compressed"),
+                                             ("jpeg", "elsr-m-jpeg")])
 def test_a_source_that_is_named_goes_before_what_the_file_tells(here, capsys, source, network):
     PHOTO.save("a.jpg", quality=60)
     assert main(["a.jpg", "-o", "out.png", *NUMPY, "--source", source]) == 0
@@ -217,7 +218,8 @@ def test_in_python_files_tell_their_source_and_pictures_in_memory_are_clean(here
     assert "source jpeg: JPEG of quality 60" in caplog.text
     decoded = np.array(Image.open("a.jpg"))
     told = np.array(Image.open("out.png"))
-    taken = deblocked(decoded, luma_steps(Image.open("a.jpg")))
+    with Image.open("a.jpg") as picture:
+        taken = deblocked(decoded, luma_steps(picture))
     np.testing.assert_array_equal(told, upscale(taken, model="elsr-m-jpeg", engine="numpy"))
     np.testing.assert_array_equal(told, upscale(taken, kind="jpeg", engine="numpy"))
     np.testing.assert_array_equal(told, upscale(Image.open("a.jpg"), kind="jpeg", engine="numpy"))
